@@ -1,0 +1,8 @@
+//! Words and DSP kernels for real-time voice.
+#![deny(unsafe_code)]
+
+mod format;
+mod frame;
+
+pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
+pub use frame::{FrameDuration, FrameSpec};

@@ -1,0 +1,2 @@
+//! Criterion benchmarks over all voxline layers; see `benches/`.
+#![forbid(unsafe_code)]

@@ -1,0 +1,17 @@
+//! Sans-IO state machines for real-time voice over WebSockets, both sides of every protocol.
+#![forbid(unsafe_code)]
+
+mod catalogue;
+mod error;
+mod json;
+mod life;
+mod machine;
+mod secret;
+mod timer;
+
+pub use catalogue::{CATALOGUE, Code, CodeEntry};
+pub use error::{Awaited, CommandError, DecodeError, ProtocolError};
+pub use life::{Epoch, LinkLife, UtteranceId};
+pub use machine::{CloseFrame, Input, Machine, Message};
+pub use secret::{Secret, SecretError};
+pub use timer::{TimerKind, Timers};

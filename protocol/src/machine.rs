@@ -1,0 +1,134 @@
+//! The one shape every protocol has here: a value that is fed inputs and polled for outputs.
+
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{CommandError, ProtocolError};
+
+/// One end of one protocol, as a value: no socket, no clock, no task, no lock.
+///
+/// It outlives its links: [`Input::Opened`] and [`Input::Closed`] may come many times. What was
+/// given to a machine and is not yet covered by the peer stays inside it, and is replayed on the
+/// next link.
+///
+/// The caller's contract:
+///
+/// - After every `handle_*` call, poll `poll_transmit` and `poll_event` until they return `None`,
+///   then arm one timer for `poll_timeout`. A machine may hold messages back until the link has
+///   room, so poll `poll_transmit` only as fast as the link takes them.
+/// - Time never goes backwards; an instant earlier than the last one counts as the last one.
+/// - A late or an extra `handle_timeout` is harmless.
+/// - The first `Err` of `handle_input` or `handle_timeout` is final.
+pub trait Machine: fmt::Debug + Send + 'static {
+    /// What the application may ask, as a value that can cross a channel.
+    type Command: fmt::Debug + Send + 'static;
+    /// What the application is told.
+    type Event: fmt::Debug + Send + 'static;
+
+    /// Takes what the link delivered.
+    ///
+    /// # Errors
+    /// The peer broke the protocol in a way the session cannot survive. Final.
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), ProtocolError>;
+
+    /// Takes what the application asks.
+    ///
+    /// # Errors
+    /// The command was refused; the machine is as it was before, and goes on.
+    fn handle_command(&mut self, now: Instant, command: Self::Command) -> Result<(), CommandError>;
+
+    /// Lets every timer that is due by `now` fire.
+    ///
+    /// # Errors
+    /// A deadline passed without which the session cannot go on. Final.
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), ProtocolError>;
+
+    /// The next message for the link, if there is one to send now.
+    #[must_use]
+    fn poll_transmit(&mut self) -> Option<Message>;
+
+    /// The next event for the application.
+    #[must_use]
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// When `handle_timeout` wants to be called next.
+    #[must_use]
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// True once the session (not the link) is over and its last event was polled.
+    fn is_finished(&self) -> bool;
+
+    /// Whether a barge-in makes this event worthless: audio is, a transcript is not.
+    #[must_use]
+    fn is_perishable(_event: &Self::Event) -> bool {
+        false
+    }
+}
+
+/// What the link tells a machine. Text is borrowed, audio is shared.
+///
+/// Exhaustive on purpose, like [`Message`]: a new kind must break every adapter's build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a new kind must break every adapter's build")]
+pub enum Input<'a> {
+    /// A link is open; the next messages travel on it.
+    Opened,
+    /// One whole text message.
+    Text(&'a str),
+    /// One whole binary message.
+    Binary(Bytes),
+    /// The link is gone, with the peer's close frame if it sent one.
+    Closed(Option<CloseFrame>),
+}
+
+/// What a machine tells the link. Pings and pongs are the transport's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a new kind must break every adapter's build")]
+pub enum Message {
+    /// One whole text message.
+    Text(String),
+    /// One whole binary message.
+    Binary(Bytes),
+    /// The orderly end of this link: what was sent before it still arrives.
+    Close(CloseFrame),
+}
+
+/// Why a link was closed: RFC 6455 §7.4.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseFrame {
+    /// The status code, 1000 for a normal end.
+    pub code: u16,
+    /// The closer's own words, often empty.
+    pub reason: String,
+}
+
+impl CloseFrame {
+    /// A normal end.
+    pub const NORMAL: u16 = 1000;
+    /// The peer did what it must not: RFC 6455 §7.4.1.
+    pub const POLICY_VIOLATION: u16 = 1008;
+
+    /// A frame from its two parts.
+    pub fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    /// Code 1000 without words.
+    #[must_use]
+    pub const fn normal() -> Self {
+        Self { code: Self::NORMAL, reason: String::new() }
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reason.is_empty() {
+            write!(f, "close {}", self.code)
+        } else {
+            write!(f, "close {} ({})", self.code, self.reason)
+        }
+    }
+}

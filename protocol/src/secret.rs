@@ -1,0 +1,71 @@
+//! Keys that cannot be printed by accident.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A key, checked where it is given and shown nowhere.
+///
+/// It has no `Display`, and its `Debug` hides the text. White space around it is trimmed; what
+/// could not travel in a header is refused here rather than at the first request.
+///
+/// ```
+/// use voxline_protocol::Secret;
+///
+/// let key = Secret::new(" slng_cu_123\n")?;
+/// assert_eq!(key.expose(), "slng_cu_123");
+/// assert_eq!(format!("{key:?}"), "Secret(..)");
+/// assert!(Secret::new("two\nlines").is_err());
+/// # Ok::<(), voxline_protocol::SecretError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Trims and checks `text`.
+    ///
+    /// # Errors
+    /// Nothing is left after trimming, or a character is not printable ASCII. The error names the
+    /// character's place and number, never the key.
+    pub fn new(text: &str) -> Result<Self, SecretError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+            Some((at, c)) => Err(SecretError::Character { at, number: u32::from(c) }),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The key itself, for the line that puts it on the wire.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A key that cannot be used as it was given.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// A character that is not printable ASCII: a newline in the middle, a zero-width space, a quote from a web page.
+    #[error(
+        "key holds character U+{number:04X} at byte {at}; copy it again without white space or invisible characters"
+    )]
+    Character {
+        /// Byte offset in the trimmed key.
+        at: usize,
+        /// The character's Unicode number.
+        number: u32,
+    },
+    /// Nothing but white space.
+    #[error("key is empty; is the environment variable set?")]
+    Empty,
+}

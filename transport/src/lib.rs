@@ -1,0 +1,2 @@
+//! See the crate's documentation below.
+#![forbid(unsafe_code)]
