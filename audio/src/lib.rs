@@ -3,6 +3,8 @@
 
 mod format;
 mod frame;
+pub mod pcm;
+mod simd;
 
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
