@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::{g711, pcm};
+
 /// Samples a second, among those voice systems use.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +112,30 @@ impl Encoding {
             Self::ALaw => 0xD5,
             Self::Linear16Le => 0x00,
             Self::MuLaw => 0xFF,
+        }
+    }
+
+    /// Decodes wire bytes.
+    ///
+    /// # Panics
+    /// Panics unless `bytes` holds exactly the samples of `samples`.
+    pub fn decode(self, bytes: &[u8], samples: &mut [i16]) {
+        match self {
+            Self::ALaw => g711::decode_alaw(bytes, samples),
+            Self::Linear16Le => pcm::le_bytes_to_i16(bytes, samples),
+            Self::MuLaw => g711::decode_mulaw(bytes, samples),
+        }
+    }
+
+    /// Encodes wire bytes.
+    ///
+    /// # Panics
+    /// Panics unless `bytes` has exactly the room the samples take.
+    pub fn encode(self, samples: &[i16], bytes: &mut [u8]) {
+        match self {
+            Self::ALaw => g711::encode_alaw(samples, bytes),
+            Self::Linear16Le => pcm::i16_to_le_bytes(samples, bytes),
+            Self::MuLaw => g711::encode_mulaw(samples, bytes),
         }
     }
 }

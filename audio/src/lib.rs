@@ -3,6 +3,7 @@
 
 mod format;
 mod frame;
+pub mod g711;
 pub mod pcm;
 mod simd;
 
