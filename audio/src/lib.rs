@@ -1,13 +1,18 @@
 //! Words and DSP kernels for real-time voice.
 #![deny(unsafe_code)]
 
+pub mod fade;
 mod format;
 mod frame;
 mod framer;
 pub mod g711;
+mod gain;
+pub mod level;
+pub mod mix;
 pub mod pcm;
 mod simd;
 
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
 pub use framer::Framer;
+pub use gain::Gain;
