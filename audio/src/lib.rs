@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod fade;
+mod fft;
 mod format;
 mod frame;
 mod framer;
@@ -11,8 +12,12 @@ pub mod level;
 pub mod mix;
 pub mod pcm;
 mod simd;
+mod slow_minimum;
+mod tame;
+mod vad;
 
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
 pub use framer::Framer;
 pub use gain::Gain;
+pub use vad::{SpectralScore, SpeechScore, VoiceActivity, VoiceDetector, VoiceDetectorConfig};
