@@ -53,7 +53,9 @@ pub struct CodeEntry {
 }
 
 impl CodeEntry {
-    pub(crate) const fn new(
+    /// A page from its parts; `meaning` and `remedy` are whole sentences.
+    #[must_use]
+    pub const fn new(
         code: &'static str,
         retryable: bool,
         meaning: &'static str,
