@@ -1,0 +1,196 @@
+//! Schedules of voices, transcripts, replies and losses, and what the conversation makes of them.
+
+use super::*;
+
+/// A conversation on a clock of milliseconds, with what it asked for since it was last looked at.
+struct Talk {
+    machine: Conversation,
+    start: Instant,
+    now: u64,
+}
+
+impl Talk {
+    fn new(config: ConversationConfig) -> Self {
+        Self { machine: Conversation::new(config), start: Instant::now(), now: 0 }
+    }
+
+    fn input(&mut self, input: ConversationInput) -> &mut Self {
+        self.machine.handle_input(self.start + Duration::from_millis(self.now), input);
+        self
+    }
+
+    fn pass(&mut self, millis: u64) -> &mut Self {
+        self.now += millis;
+        self.machine.handle_timeout(self.start + Duration::from_millis(self.now));
+        self
+    }
+
+    fn actions(&mut self) -> Vec<ConversationAction> {
+        std::iter::from_fn(|| self.machine.poll_action()).collect()
+    }
+
+    fn events(&mut self) -> Vec<ConversationEvent> {
+        let told = |action| if let ConversationAction::Tell(event) = action { Some(event) } else { None };
+        self.actions().into_iter().filter_map(told).collect()
+    }
+
+    /// The caller says `words`, is understood, and falls silent for long enough.
+    fn caller_says(&mut self, words: &str) -> &mut Self {
+        self.input(ConversationInput::VoiceStarted).pass(1_000);
+        self.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
+        self.input(ConversationInput::Final(words.to_owned())).input(ConversationInput::Finalized)
+    }
+
+    fn reply(&mut self, text: &str) -> &mut Self {
+        let turn = self.machine.turn();
+        self.input(ConversationInput::ReplyText { turn, text: text.to_owned() })
+            .input(ConversationInput::ReplyEnded { turn })
+    }
+
+    fn spoken(&mut self) -> Vec<(u64, String, Duration)> {
+        let speak = |action| {
+            let ConversationAction::Speak { utterance, text, skip } = action else { return None };
+            Some((utterance.get(), text, skip))
+        };
+        self.actions().into_iter().filter_map(speak).collect()
+    }
+
+    fn make(&mut self, id: u64, millis: u64) -> &mut Self {
+        let utterance = UtteranceId::new(id);
+        self.input(ConversationInput::SpeechMade { utterance, duration: Duration::from_millis(millis) })
+            .input(ConversationInput::SpeechSent { utterance })
+    }
+
+    fn end(&mut self, id: u64) -> &mut Self {
+        self.input(ConversationInput::SpeechEnded { utterance: UtteranceId::new(id) })
+    }
+
+    fn play(&mut self, id: u64) -> &mut Self {
+        self.input(ConversationInput::Played { utterance: UtteranceId::new(id) })
+    }
+}
+
+fn ended(turn: u32, heard: &str, interrupted: bool) -> ConversationEvent {
+    ConversationEvent::TurnEnded { turn: TurnId::new(turn), heard: heard.to_owned(), interrupted }
+}
+
+#[test]
+fn a_turn_runs_from_the_callers_voice_to_the_answer_heard() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("What time is it?");
+    let turn = TurnId::new(1);
+    assert_eq!(
+        talk.actions(),
+        [
+            ConversationAction::Finalize,
+            ConversationAction::Tell(ConversationEvent::CallerSaid { turn, text: "What time is it?".into() }),
+            ConversationAction::Respond { turn },
+        ]
+    );
+    talk.pass(100).reply("It is noon. Anything else?");
+    assert_eq!(talk.spoken(), [(1, "It is noon.".into(), Duration::ZERO)], "one sentence at a time");
+    talk.pass(50).make(1, 800).end(1);
+    assert_eq!(talk.spoken(), [(2, "Anything else?".into(), Duration::ZERO)]);
+    talk.make(2, 700).end(2).play(1);
+    assert!(!talk.events().contains(&ended(1, "It is noon.", false)), "the second sentence is unheard");
+    talk.play(2);
+    assert_eq!(talk.events(), [ended(1, "It is noon. Anything else?", false)]);
+    assert_eq!(talk.machine.poll_timeout(), None, "nothing is left waiting");
+}
+
+#[test]
+fn a_caller_who_goes_on_after_a_pause_is_one_turn() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.input(ConversationInput::VoiceStarted).pass(500);
+    talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
+    assert_eq!(talk.actions(), [ConversationAction::Finalize]);
+    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::Final("I would like".into()));
+    talk.input(ConversationInput::Finalized);
+    assert_eq!(talk.actions(), [], "the answer to the first request ends nothing");
+    talk.pass(400).caller_says("a table for two");
+    assert!(talk.events().contains(&ConversationEvent::CallerSaid {
+        turn: TurnId::new(1),
+        text: "I would like a table for two".into()
+    }));
+}
+
+#[test]
+fn a_barge_in_voids_what_was_not_heard_and_cuts_the_history_once() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Tell me a story.").reply("Once upon a time. There was a king.");
+    talk.make(1, 2_000).end(1).make(2, 2_000).actions();
+    talk.input(ConversationInput::VoiceStarted).pass(0);
+    let turn = TurnId::new(1);
+    assert_eq!(
+        talk.actions(),
+        [
+            ConversationAction::Tell(ConversationEvent::BargeIn { turn }),
+            ConversationAction::Interrupt { turn, pattern: BargeInPattern::Immediate },
+        ]
+    );
+    talk.make(2, 500).end(2).play(1);
+    assert_eq!(talk.actions(), [], "what belongs to the void answer has no effect");
+    talk.input(ConversationInput::Heard { turn, text: "Once upon".into() });
+    talk.input(ConversationInput::Heard { turn, text: "Once".into() });
+    assert_eq!(talk.events(), [ended(1, "Once upon", true)]);
+    talk.pass(100).input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
+    talk.input(ConversationInput::Final("Stop.".into())).input(ConversationInput::Finalized);
+    let texts: Vec<_> = talk.machine.history().iter().map(|entry| entry.text.as_str()).collect();
+    assert_eq!(texts, ["Tell me a story.", "Once upon", "Stop."]);
+}
+
+#[test]
+fn a_cough_shorter_than_the_minimum_interrupts_nothing() {
+    let policy = BargeInPolicy::default().with_min_speech(Duration::from_millis(300));
+    let mut talk = Talk::new(ConversationConfig::default().with_barge_in(policy));
+    talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
+    talk.input(ConversationInput::VoiceStarted).pass(200);
+    talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(5_000);
+    talk.end(1).play(1);
+    assert_eq!(talk.events(), [ended(1, "This is the answer.", false)]);
+}
+
+#[test]
+fn a_half_made_sentence_is_made_again_and_what_was_sent_is_skipped() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Hello?").reply("One two three. Four five six.").make(1, 700).actions();
+    talk.input(ConversationInput::SpeechTruncated { utterance: UtteranceId::new(1) });
+    assert_eq!(talk.spoken(), [(1, "One two three.".into(), Duration::from_millis(700))]);
+    talk.make(1, 300).input(ConversationInput::SpeechTruncated { utterance: UtteranceId::new(1) });
+    assert_eq!(
+        talk.spoken(),
+        [(1, "One two three.".into(), Duration::from_millis(700))],
+        "a shorter second try covers nothing more"
+    );
+    talk.make(1, 1_000).end(1);
+    assert_eq!(talk.spoken(), [(2, "Four five six.".into(), Duration::ZERO)], "order is kept");
+}
+
+#[test]
+fn a_noise_that_is_no_words_is_no_turn() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("  ");
+    assert_eq!(talk.actions(), [ConversationAction::Finalize]);
+    assert_eq!(talk.machine.poll_timeout(), None);
+}
+
+#[test]
+fn every_wait_ends() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::Partial("Hi".into()));
+    talk.input(ConversationInput::VoiceEnded { ago: Duration::from_millis(200) }).pass(300);
+    talk.actions();
+    talk.pass(15_000);
+    let events = talk.events();
+    assert!(matches!(events[0], ConversationEvent::TranscriptLate { .. }), "{events:?}");
+    assert!(matches!(&events[1], ConversationEvent::CallerSaid { text, .. } if text == "Hi"), "{events:?}");
+
+    let turn = talk.machine.turn();
+    talk.input(ConversationInput::ReplyText { turn, text: "Well, that is. And".into() });
+    talk.pass(20_000);
+    let events = talk.events();
+    assert!(events.iter().any(|event| matches!(event, ConversationEvent::ReplyLate { .. })), "{events:?}");
+    assert!(events.iter().any(|event| matches!(event, ConversationEvent::SpeechFailed { .. })), "{events:?}");
+    talk.pass(20_000).play(1).play(2);
+    assert!(talk.events().contains(&ended(1, "Well, that is. And", false)));
+}
