@@ -5,6 +5,8 @@ mod history;
 mod responder;
 mod sentences;
 mod turn;
+mod utterances;
+mod words;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,6 +20,8 @@ pub use sentences::FlushPolicy;
 use sentences::Sentences;
 use turn::Marks;
 pub use turn::{Shares, TurnId};
+use utterances::Utterances;
+pub use words::{ConversationAction, ConversationConfig, ConversationEvent, ConversationInput};
 
 /// The loop of a voice agent: caller's voice → transcript → end of turn → reply → speech, with barge-in.
 ///
@@ -58,225 +62,6 @@ pub struct Conversation {
     actions: VecDeque<ConversationAction>,
 }
 
-/// Times and policies of one conversation.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub struct ConversationConfig {
-    /// Silence after which the caller's turn is over. 500 ms; shorter cuts people off, longer feels slow.
-    pub end_of_turn: Duration,
-    /// Longest wait for the last transcript of a turn, lost links included. 15 s; then what there is counts.
-    pub transcript_timeout: Duration,
-    /// Longest wait for the responder's first or next words. 20 s; then the answer ends where it is.
-    pub reply_timeout: Duration,
-    /// Longest wait for a sentence's next audio, lost links included. 20 s; then it is given up, with an event.
-    pub speech_timeout: Duration,
-    /// When text goes to the speech service.
-    pub flush: FlushPolicy,
-    /// When and how the caller interrupts.
-    pub barge_in: BargeInPolicy,
-}
-
-impl Default for ConversationConfig {
-    fn default() -> Self {
-        Self {
-            end_of_turn: Duration::from_millis(500),
-            transcript_timeout: Duration::from_secs(15),
-            reply_timeout: Duration::from_secs(20),
-            speech_timeout: Duration::from_secs(20),
-            flush: FlushPolicy::Sentence,
-            barge_in: BargeInPolicy::immediate(),
-        }
-    }
-}
-
-impl ConversationConfig {
-    /// Uses another silence to end a turn.
-    #[must_use]
-    pub fn with_end_of_turn(self, end_of_turn: Duration) -> Self {
-        Self { end_of_turn, ..self }
-    }
-
-    /// Uses another flush policy.
-    #[must_use]
-    pub fn with_flush(self, flush: FlushPolicy) -> Self {
-        Self { flush, ..self }
-    }
-
-    /// Uses another barge-in policy.
-    #[must_use]
-    pub fn with_barge_in(self, barge_in: BargeInPolicy) -> Self {
-        Self { barge_in, ..self }
-    }
-}
-
-/// What happened.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub enum ConversationInput {
-    /// The caller began to speak.
-    VoiceStarted,
-    /// The caller fell silent, `ago` before now: detectors need a while to be sure.
-    VoiceEnded {
-        /// How long ago the last speech was.
-        ago: Duration,
-    },
-    /// What the recogniser makes of the unfinished utterance.
-    Partial(String),
-    /// Words that will not change any more.
-    Final(String),
-    /// One [`ConversationAction::Finalize`] was answered, or will never be.
-    Finalized,
-    /// The responder's next words.
-    ReplyText {
-        /// The turn they answer.
-        turn: TurnId,
-        /// The words.
-        text: String,
-    },
-    /// The responder has said all it wants to.
-    ReplyEnded {
-        /// The turn it answered.
-        turn: TurnId,
-    },
-    /// Audio of an utterance came from the speech service.
-    SpeechMade {
-        /// Whose audio.
-        utterance: UtteranceId,
-        /// How much.
-        duration: Duration,
-    },
-    /// The first audio of an answer left for the phone.
-    SpeechSent {
-        /// Whose audio.
-        utterance: UtteranceId,
-    },
-    /// An utterance was made to its end.
-    SpeechEnded {
-        /// Which.
-        utterance: UtteranceId,
-    },
-    /// The speech service was lost in the middle of an utterance.
-    SpeechTruncated {
-        /// Which.
-        utterance: UtteranceId,
-    },
-    /// The caller has heard an utterance to its end.
-    Played {
-        /// Which.
-        utterance: UtteranceId,
-    },
-    /// What the caller heard of an answer that was interrupted.
-    Heard {
-        /// Which turn's answer.
-        turn: TurnId,
-        /// The words, from the answer's beginning.
-        text: String,
-    },
-}
-
-/// What to do.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub enum ConversationAction {
-    /// Ask the recogniser for everything said so far.
-    Finalize,
-    /// Start the responder on the history.
-    Respond {
-        /// The turn to answer.
-        turn: TurnId,
-    },
-    /// Stop the responder.
-    CancelResponse {
-        /// Whose answer is no longer wanted.
-        turn: TurnId,
-    },
-    /// Have a sentence voiced, and drop the first `skip` of its audio, which was already sent.
-    Speak {
-        /// Under which number.
-        utterance: UtteranceId,
-        /// The sentence.
-        text: String,
-        /// What an earlier try already made.
-        skip: Duration,
-    },
-    /// Mark the end of an utterance in what is played, so that [`ConversationInput::Played`] can follow.
-    Mark {
-        /// Which utterance ended.
-        utterance: UtteranceId,
-    },
-    /// Drop all speech, at the speech service and on the phone; answer with [`ConversationInput::Heard`].
-    Interrupt {
-        /// The turn whose answer was interrupted.
-        turn: TurnId,
-        /// How to fall silent.
-        pattern: BargeInPattern,
-    },
-    /// Tell the application.
-    Tell(ConversationEvent),
-}
-
-/// What the application is told.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub enum ConversationEvent {
-    /// The caller's turn is over and understood.
-    CallerSaid {
-        /// Which turn.
-        turn: TurnId,
-        /// The words.
-        text: String,
-    },
-    /// The agent says this sentence.
-    AgentSays {
-        /// Which turn.
-        turn: TurnId,
-        /// The sentence's number.
-        utterance: UtteranceId,
-        /// Its text.
-        text: String,
-    },
-    /// The first audio of an answer left for the phone.
-    Answering {
-        /// Which turn.
-        turn: TurnId,
-        /// Where the time went.
-        shares: Shares,
-    },
-    /// The caller took the floor.
-    BargeIn {
-        /// Whose answer was interrupted.
-        turn: TurnId,
-    },
-    /// The answer is over.
-    TurnEnded {
-        /// Which turn.
-        turn: TurnId,
-        /// What the caller heard of the answer.
-        heard: String,
-        /// True after a barge-in.
-        interrupted: bool,
-    },
-    /// The last transcript of a turn did not come in time; what there was counts.
-    TranscriptLate {
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// The responder fell silent; the answer ends where it is.
-    ReplyLate {
-        /// Which turn.
-        turn: TurnId,
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// A sentence could not be voiced to its end.
-    SpeechFailed {
-        /// Which turn.
-        turn: TurnId,
-        /// The sentence.
-        text: String,
-    },
-}
-
 /// Who has the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Floor {
@@ -286,29 +71,6 @@ enum Floor {
     Closing,
     /// The agent: its answer is being thought of, made or played.
     Agent,
-}
-
-/// The sentences of one answer on their way from the responder to the caller's ear.
-#[derive(Debug, Default)]
-struct Utterances {
-    next: UtteranceId,
-    waiting: VecDeque<Utterance>,
-    /// With the speech service.
-    making: Option<Utterance>,
-    /// Made, and not yet heard to the end.
-    made: VecDeque<Utterance>,
-    heard: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Utterance {
-    id: UtteranceId,
-    text: String,
-    /// Audio received of it, over all tries.
-    made: Duration,
-    /// Audio of this try that repeats an earlier one.
-    skip: Duration,
-    tries: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -648,44 +410,6 @@ impl Conversation {
 
     fn tell(&mut self, event: ConversationEvent) {
         self.act(ConversationAction::Tell(event));
-    }
-}
-
-impl Utterances {
-    fn begin_answer(&mut self) {
-        self.drop_all();
-        self.heard.clear();
-    }
-
-    fn add(&mut self, text: String) {
-        self.next = self.next.next();
-        let id = self.next;
-        self.waiting.push_back(Utterance { id, text, made: Duration::ZERO, skip: Duration::ZERO, tries: 0 });
-    }
-
-    /// The utterance being made, if it is this one.
-    fn making(&mut self, id: UtteranceId) -> Option<&mut Utterance> {
-        self.making.as_mut().filter(|utterance| utterance.id == id)
-    }
-
-    fn knows(&self, id: UtteranceId) -> bool {
-        self.making.iter().chain(&self.made).any(|utterance| utterance.id == id)
-    }
-
-    /// Marks are in the order of the audio, so an acknowledgement covers everything before it.
-    fn played(&mut self, id: UtteranceId) {
-        let Some(at) = self.made.iter().position(|utterance| utterance.id == id) else { return };
-        self.heard.extend(self.made.drain(..=at).map(|utterance| utterance.text));
-    }
-
-    fn all_heard(&self) -> bool {
-        self.waiting.is_empty() && self.making.is_none() && self.made.is_empty()
-    }
-
-    fn drop_all(&mut self) {
-        self.waiting.clear();
-        self.making = None;
-        self.made.clear();
     }
 }
 
