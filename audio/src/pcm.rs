@@ -34,7 +34,7 @@ pub fn i16_to_f32(src: &[i16], dst: &mut [f32]) {
     assert_eq!(src.len(), dst.len(), "one sample in, one sample out");
     widest(|| {
         for (to, &from) in dst.iter_mut().zip(src) {
-            *to = f32::from(from) * (1.0 / FULL_SCALE);
+            *to = from.to_f32();
         }
     });
 }
@@ -47,13 +47,48 @@ pub fn f32_to_i16(src: &[f32], dst: &mut [i16]) {
     assert_eq!(src.len(), dst.len(), "one sample in, one sample out");
     widest(|| {
         for (to, &from) in dst.iter_mut().zip(src) {
-            let from = if from.is_nan() { 0.0 } else { from };
-            let scaled = (from * FULL_SCALE).clamp(-FULL_SCALE, FULL_SCALE - 1.0);
-            // The sum has no bits left below one, so the adder itself rounds, and the low half of its
-            // mantissa is the sample in two's complement. `f32::round` is a call into libm on baseline x86-64.
-            *to = (scaled + ROUNDER).to_bits() as i16;
+            *to = i16::from_f32(from);
         }
     });
+}
+
+/// The two sample types, for kernels that take either.
+pub(crate) trait Sample: Copy {
+    const SILENCE: Self;
+    fn to_f32(self) -> f32;
+    fn from_f32(sample: f32) -> Self;
+}
+
+impl Sample for f32 {
+    const SILENCE: Self = 0.0;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn from_f32(sample: f32) -> Self {
+        sample
+    }
+}
+
+impl Sample for i16 {
+    const SILENCE: Self = 0;
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from(self) * (1.0 / FULL_SCALE)
+    }
+
+    #[inline(always)]
+    fn from_f32(sample: f32) -> Self {
+        let sample = if sample.is_nan() { 0.0 } else { sample };
+        let scaled = (sample * FULL_SCALE).clamp(-FULL_SCALE, FULL_SCALE - 1.0);
+        // The sum has no bits left below one, so the adder itself rounds, and the low half of its mantissa is the
+        // sample in two's complement. `f32::round` is a call into libm on baseline x86-64.
+        (scaled + ROUNDER).to_bits() as Self
+    }
 }
 
 /// The magnitude of the most negative sample.
