@@ -88,6 +88,8 @@ pub enum Awaited {
     Cleared,
     /// The peer's close frame after ours.
     Close,
+    /// AgentHuman: `connection.established` after `session.init`.
+    Established,
     /// SLNG: a final transcript after `finalize`.
     Final,
     /// Plivo: the next `media` message.
@@ -105,6 +107,7 @@ impl fmt::Display for Awaited {
         f.write_str(match self {
             Self::Cleared => "acknowledgement of the clear",
             Self::Close => "close frame",
+            Self::Established => "`connection.established`",
             Self::Final => "final transcript",
             Self::Media => "media",
             Self::Ready => "`ready`",
@@ -148,6 +151,16 @@ pub enum CommandError {
         /// In which unit.
         unit: &'static str,
     },
+    /// The vendor has an error of its own for this, so it was not sent.
+    #[error("{seen}, which the vendor refuses ({code}); {remedy}")]
+    WouldRefuse {
+        /// The vendor's error, by our stable name.
+        code: Code,
+        /// What was seen.
+        seen: String,
+        /// What to give instead.
+        remedy: &'static str,
+    },
 }
 
 impl CommandError {
@@ -160,6 +173,7 @@ impl CommandError {
             Self::NotStarted => Code::new("command/not-started"),
             Self::PartialSample { .. } => Code::new("command/partial-sample"),
             Self::QueueFull { .. } => Code::new("command/queue-full"),
+            Self::WouldRefuse { code, .. } => *code,
         }
     }
 }
