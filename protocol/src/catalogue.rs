@@ -50,6 +50,8 @@ pub struct CodeEntry {
     pub remedy: &'static str,
     /// Whether the same attempt can succeed later without a change.
     pub retryable: bool,
+    /// What to tell the person at the other end, who knows no protocol: one or two plain sentences.
+    pub plain: &'static str,
 }
 
 impl CodeEntry {
@@ -61,9 +63,20 @@ impl CodeEntry {
         meaning: &'static str,
         remedy: &'static str,
     ) -> Self {
-        Self { code: Code::new(code), meaning, remedy, retryable }
+        let plain = if retryable { PLAIN_RETRY } else { PLAIN_STOP };
+        Self { code: Code::new(code), meaning, remedy, retryable, plain }
+    }
+
+    /// The same page with its own words for the end user.
+    #[must_use]
+    pub(crate) const fn with_plain(self, plain: &'static str) -> Self {
+        Self { plain, ..self }
     }
 }
+
+/// For the end user where a page has no words of its own.
+const PLAIN_RETRY: &str = "There was a short interruption. We are trying again.";
+const PLAIN_STOP: &str = "Something is set up wrongly on our side. Please contact support.";
 
 /// Every code there is, one part a vendor.
 pub const CATALOGUE: &[&[CodeEntry]] = &[OURS];
@@ -74,7 +87,8 @@ const OURS: &[CodeEntry] = &[
         false,
         "A command reached a session that is closing or closed.",
         "Open a new session; a handle whose session ended cannot be used again.",
-    ),
+    )
+    .with_plain("This conversation has ended. Please start a new one."),
     CodeEntry::new(
         "command/invalid",
         false,
@@ -98,7 +112,8 @@ const OURS: &[CodeEntry] = &[
         true,
         "More was handed over than the machine holds.",
         "Slow the producer down, or clear what is no longer wanted.",
-    ),
+    )
+    .with_plain("We are a little behind. Please wait a moment."),
     CodeEntry::new(
         "protocol/limit",
         false,
@@ -116,7 +131,8 @@ const OURS: &[CodeEntry] = &[
         true,
         "The peer did not answer in time.",
         "Check the peer's health and the network to it; the limit is in the configuration.",
-    ),
+    )
+    .with_plain("The service is slow to answer. We are trying again."),
     CodeEntry::new(
         "protocol/unexpected",
         false,
@@ -143,6 +159,7 @@ mod tests {
         for entry in CATALOGUE.iter().flat_map(|part| part.iter()) {
             assert!(seen.insert(entry.code), "{} stands twice", entry.code);
             assert!(entry.meaning.ends_with('.') && entry.remedy.ends_with('.'), "{}", entry.code);
+            assert!(!entry.plain.is_empty() && !entry.plain.contains('`'), "{}", entry.code);
             assert_eq!(entry.code.entry(), Some(entry));
         }
     }
