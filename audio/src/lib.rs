@@ -15,6 +15,7 @@ mod resample;
 mod simd;
 mod slow_minimum;
 mod tame;
+mod transcode;
 mod vad;
 
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
@@ -22,4 +23,5 @@ pub use frame::{FrameDuration, FrameSpec};
 pub use framer::Framer;
 pub use gain::Gain;
 pub use resample::{Preset, Resampler};
+pub use transcode::Transcoder;
 pub use vad::{SpectralScore, SpeechScore, VoiceActivity, VoiceDetector, VoiceDetectorConfig};
