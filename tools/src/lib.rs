@@ -1,0 +1,4 @@
+//! What the `voxline` command is made of, for programs and tests that want the parts.
+#![forbid(unsafe_code)]
+
+pub mod simulate;

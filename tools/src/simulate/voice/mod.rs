@@ -1,0 +1,46 @@
+//! tonetext: a voice whose text is in the sound.
+//!
+//! A test of a voice path wants to know which words came through it. Speech cannot say: a recogniser guesses.
+//! Tonetext can. [`Encoder`] turns text into tones inside the telephone band, [`Decoder`] turns whatever arrived
+//! back into text, and [`Tracker`] states which blocks are missing, doubled or damaged.
+//!
+//! ```
+//! use voxline::simulate::voice::{Decoder, Encoder, Tracker};
+//! use voxline_audio::SampleRate;
+//!
+//! let sound = Encoder::new(SampleRate::Hz16000).encode("Thursday at three, then.");
+//! let mut decoder = Decoder::new(SampleRate::Hz16000);
+//! let mut tracker = Tracker::from_start();
+//! decoder.push(&sound);
+//! decoder.finish();
+//! while let Some(event) = decoder.poll() {
+//!     tracker.handle_event(&event);
+//! }
+//! assert_eq!(tracker.text(), "Thursday at three, then.");
+//! assert!(tracker.faults().is_empty());
+//! ```
+//!
+//! # The sound
+//!
+//! A symbol lasts 20 ms and carries one byte as two tones: the low nibble picks one of sixteen between 480 and
+//! 1680 Hz, the high nibble one of sixteen between 1840 and 3040 Hz, all 80 Hz apart. 80 Hz is one cycle in 12.5 ms,
+//! so the tones are orthogonal over the middle of a symbol, and the rest is left to the raised-cosine edges and to
+//! timing error. Three more tones (400, 1760, 3120 Hz) belong to the preamble alone, so no text can imitate it.
+//!
+//! A block is three preamble symbols, a header (speaker, number, length and flags, CRC-8), up to eight characters of
+//! text, and a CRC-16 over header and text. Full blocks follow each other at 22 characters a second, without a gap.
+
+mod block;
+mod decoder;
+mod encoder;
+mod sync;
+mod tones;
+mod tracker;
+
+pub use block::{Block, blocks_of, duration_of};
+pub use decoder::{Decoder, VoiceEvent};
+pub use encoder::Encoder;
+pub use tracker::{Tracker, Utterance, VoiceFault};
+
+#[cfg(test)]
+mod tests;
