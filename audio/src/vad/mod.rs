@@ -231,8 +231,7 @@ struct Decision {
 
 impl Decision {
     fn new(config: VoiceDetectorConfig, rate: SampleRate, hop: usize) -> Self {
-        let hops =
-            |time: Duration| rate.samples_in(time).div_ceil(hop as u64).clamp(1, u64::from(u32::MAX)) as u32;
+        let hops = |time: Duration| rate.samples_in(time.min(LONGEST)).div_ceil(hop as u64).max(1) as u32;
         Self {
             config,
             min_power: 10f32.powf(config.min_level_dbfs / 10.0),
@@ -288,6 +287,9 @@ impl Decision {
         self.quiet = 0;
     }
 }
+
+/// Longer spans mean for ever.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// A score no floor can push the start of speech above.
 const SURE: f32 = 0.95;
