@@ -137,7 +137,7 @@ impl Conversation {
             ConversationInput::SpeechSent { utterance } => self.on_speech_sent(now, utterance),
             ConversationInput::SpeechEnded { utterance } => self.on_speech_ended(now, utterance),
             ConversationInput::SpeechTruncated { utterance } => self.on_speech_truncated(now, utterance),
-            ConversationInput::Played { utterance } => self.on_played(utterance),
+            ConversationInput::Played { utterance } => self.on_played(now, utterance),
             ConversationInput::Heard { turn, text } => self.on_heard(turn, text),
         }
     }
@@ -285,9 +285,9 @@ impl Conversation {
         self.end_turn_if_heard();
     }
 
-    /// Hands the next sentence over once the one before it is made.
+    /// Hands the next sentence over once the one before it is made, and not too far ahead of the caller's ear.
     fn speak_next(&mut self, now: Instant) {
-        if self.utterances.making.is_some() {
+        if self.utterances.making.is_some() || self.utterances.unheard() >= self.config.speech_ahead {
             return;
         }
         let Some(utterance) = self.utterances.waiting.pop_front() else { return };
@@ -361,8 +361,9 @@ impl Conversation {
         self.speak_next(now);
     }
 
-    fn on_played(&mut self, id: UtteranceId) {
+    fn on_played(&mut self, now: Instant, id: UtteranceId) {
         self.utterances.played(id);
+        self.speak_next(now);
         self.end_turn_if_heard();
     }
 

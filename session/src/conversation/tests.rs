@@ -167,6 +167,17 @@ fn a_half_made_sentence_is_made_again_and_what_was_sent_is_skipped() {
 }
 
 #[test]
+fn speech_is_not_made_far_ahead_of_the_callers_ear() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Tell me everything.").reply("The first part. The second part. The third part.");
+    talk.make(1, 6_000).end(1).make(2, 6_000).actions();
+    talk.end(2);
+    assert_eq!(talk.spoken(), [], "12 s are unheard");
+    talk.play(1);
+    assert_eq!(talk.spoken(), [(3, "The third part.".into(), Duration::ZERO)]);
+}
+
+#[test]
 fn a_noise_that_is_no_words_is_no_turn() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("  ");

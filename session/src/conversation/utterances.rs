@@ -55,6 +55,11 @@ impl Utterances {
         self.heard.extend(self.made.drain(..=at).map(|utterance| utterance.text));
     }
 
+    /// Audio made and not yet known to be heard.
+    pub(super) fn unheard(&self) -> Duration {
+        self.made.iter().map(|utterance| utterance.made).sum()
+    }
+
     pub(super) fn all_heard(&self) -> bool {
         self.waiting.is_empty() && self.making.is_none() && self.made.is_empty()
     }

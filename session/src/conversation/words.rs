@@ -18,6 +18,9 @@ pub struct ConversationConfig {
     pub reply_timeout: Duration,
     /// Longest wait for a sentence's next audio, lost links included. 20 s; then it is given up, with an event.
     pub speech_timeout: Duration,
+    /// Unheard audio beyond which the next sentence is not yet made. 10 s; more costs memory, and money where a
+    /// barge-in voids it, less risks a gap between sentences when the speech service is slow.
+    pub speech_ahead: Duration,
     /// When text goes to the speech service.
     pub flush: FlushPolicy,
     /// When and how the caller interrupts.
@@ -31,6 +34,7 @@ impl Default for ConversationConfig {
             transcript_timeout: Duration::from_secs(15),
             reply_timeout: Duration::from_secs(20),
             speech_timeout: Duration::from_secs(20),
+            speech_ahead: Duration::from_secs(10),
             flush: FlushPolicy::Sentence,
             barge_in: BargeInPolicy::immediate(),
         }

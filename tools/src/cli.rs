@@ -1,0 +1,143 @@
+//! What was typed, and nothing more: each command turns its part into a plan.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Real-time voice over WebSockets: run a phone agent, simulate the vendors, find what is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "voxline", version, about, max_term_width = 100)]
+#[non_exhaustive]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Plays one whole phone conversation through every layer, on this machine, and shows what was heard.
+    Demo(DemoArgs),
+    /// Runs the phone agent: Plivo streams come in at ws://ADDR/stream.
+    Serve(ServeArgs),
+    /// Answers each caller frame with the same audio: a line check.
+    Echo(EchoArgs),
+    /// Calls a phone agent as Plivo would, and tells what the caller heard.
+    Call(CallArgs),
+    /// Serves a vendor's side of the wire.
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
+}
+
+/// `voxline demo`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct DemoArgs {
+    /// Where the recording, the timeline and the records go.
+    #[arg(long, value_name = "DIR", default_value = "voxline-demo")]
+    pub out: PathBuf,
+    /// Speech for the second turn: a WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
+    #[arg(long, value_name = "FILE.wav")]
+    pub caller: Option<PathBuf>,
+    /// What is said in the file; without it the file's name is taken as its words.
+    #[arg(long, value_name = "TEXT", requires = "caller")]
+    pub transcript: Option<String>,
+    /// The same number gives the same schedule of faults.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// The same conversation over links in memory on a paused clock: a second instead of a minute.
+    #[arg(long)]
+    pub quick: bool,
+    /// Prints the table as records, one line a turn.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `voxline serve`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct ServeArgs {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Speech by the simulated SLNG gateway inside: no key, no network.
+    #[arg(long, conflicts_with = "slng")]
+    pub simulate: bool,
+    /// Base URL of the SLNG gateway, such as wss://eu-west.api.slng.ai; the key comes from SLNG_API_KEY.
+    #[arg(long, value_name = "URL", required_unless_present = "simulate")]
+    pub slng: Option<String>,
+    /// Speech synthesis model.
+    #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/aura:2-en")]
+    pub tts_model: String,
+    /// The voice to speak with.
+    #[arg(long, value_name = "NAME", default_value = "aura-2-thalia-en")]
+    pub voice: String,
+    /// Speech recognition model.
+    #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/nova:3-en")]
+    pub stt_model: String,
+    /// Ends after this many calls; without it, on Ctrl-C.
+    #[arg(long, value_name = "N")]
+    pub calls: Option<usize>,
+}
+
+/// `voxline echo`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct EchoArgs {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Ends after this many calls; without it, on Ctrl-C.
+    #[arg(long, value_name = "N")]
+    pub calls: Option<usize>,
+}
+
+/// `voxline call`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct CallArgs {
+    /// The agent's stream: ws://… or wss://….
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// What the caller says: a WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
+    #[arg(long, value_name = "FILE.wav")]
+    pub audio: Option<PathBuf>,
+    /// What the caller says, in tonetext.
+    #[arg(long, value_name = "TEXT", conflicts_with = "audio")]
+    pub say: Option<String>,
+    /// Where to write what the caller heard.
+    #[arg(long, value_name = "FILE.wav")]
+    pub out: Option<PathBuf>,
+    /// How long to wait for an answer after the caller's last word.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub wait: u64,
+    /// Trusts this certificate besides the public ones, for wss:// to a test server.
+    #[arg(long, value_name = "FILE.pem")]
+    pub ca: Option<PathBuf>,
+}
+
+/// `voxline simulate`.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum SimulateCommand {
+    /// The SLNG gateway: speech synthesis and recognition over WebSocket.
+    Slng(SimulateSlngArgs),
+}
+
+/// `voxline simulate slng`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct SimulateSlngArgs {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Misbehave like this vendor is known to; may be given several times. `--quirk list` lists them.
+    #[arg(long = "quirk", value_name = "NAME")]
+    pub quirks: Vec<String>,
+    /// Refuse every key but this one.
+    #[arg(long, value_name = "KEY", env = "VOXLINE_SIMULATED_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
