@@ -62,12 +62,16 @@ impl Wav {
             (SampleFormat::Int, bits) => return Err(WavProblem::Samples { bits, kind: "integer" }),
             (SampleFormat::Float, bits) => return Err(WavProblem::Samples { bits, kind: "float" }),
         }
-        .map_err(|(error, read)| match error {
-            hound::Error::IoError(error) if error.raw_os_error().is_some() => WavProblem::Io(error),
-            _ => WavProblem::Truncated {
+        .map_err(|(error, read)| {
+            if let hound::Error::IoError(error) = error
+                && error.raw_os_error().is_some()
+            {
+                return WavProblem::Io(error);
+            }
+            WavProblem::Truncated {
                 promised: rate.duration_of(promised.into()),
                 found: rate.duration_of(read as u64 / u64::from(channels)),
-            },
+            }
         })?;
         if values.is_empty() {
             return Err(WavProblem::Empty);
@@ -151,21 +155,20 @@ impl CallWriter {
         Ok(Self { writer: Some(writer), part: part.into(), path })
     }
 
-    /// Appends what both sides said in the same time.
+    /// Appends what both sides said in the same time; the shorter one is followed by silence.
     ///
     /// # Errors
     ///
     /// [`WavProblem::Io`] where the disk is full or gone.
-    ///
-    /// # Panics
-    ///
-    /// Where the two differ in length.
     pub fn write(&mut self, caller: &[i16], agent: &[i16]) -> Result<(), WavError> {
-        assert_eq!(caller.len(), agent.len(), "both channels have one length");
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written: Result<(), hound::Error> = caller.iter().zip(agent).try_for_each(|(&left, &right)| {
-            writer.write_sample(left).and_then(|()| writer.write_sample(right))
-        });
+        let mut written = Ok(());
+        for at in 0..caller.len().max(agent.len()) {
+            for channel in [caller, agent] {
+                let sample = channel.get(at).copied().unwrap_or(0);
+                written = written.and_then(|()| writer.write_sample(sample));
+            }
+        }
         written.map_err(|error| self.failed(error))
     }
 
@@ -381,11 +384,11 @@ mod tests {
         assert!(names().is_empty(), "{:?}", names());
 
         let mut call = CallWriter::create(&path, SampleRate::Hz8000).unwrap();
-        call.write(&[1, 2], &[3, 4]).unwrap();
+        call.write(&[1, 2], &[3]).unwrap();
         call.finish().unwrap();
         assert_eq!(names(), ["call.wav"]);
         let mut reader = WavReader::open(&path).unwrap();
-        assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), [1, 3, 2, 4]);
+        assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), [1, 3, 2, 0]);
         fs::remove_dir_all(&directory).unwrap();
 
         let error = CallWriter::create(&path, SampleRate::Hz8000).unwrap_err().to_string();
