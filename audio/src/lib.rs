@@ -3,6 +3,7 @@
 
 pub mod fade;
 mod fft;
+mod filter;
 mod format;
 mod frame;
 mod framer;
@@ -20,6 +21,7 @@ mod transcode;
 mod vad;
 mod wav;
 
+pub use filter::HighPass;
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
 pub use framer::Framer;
