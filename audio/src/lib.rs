@@ -1,6 +1,7 @@
 //! Words and DSP kernels for real-time voice.
 #![deny(unsafe_code)]
 
+mod dtmf;
 pub mod fade;
 mod fft;
 mod filter;
@@ -22,6 +23,7 @@ mod transcode;
 mod vad;
 mod wav;
 
+pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
 pub use filter::HighPass;
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};

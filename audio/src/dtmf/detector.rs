@@ -1,0 +1,350 @@
+//! Hearing key signals in band.
+
+use core::f32::consts::TAU;
+use core::fmt;
+use std::sync::OnceLock;
+
+use super::{COLUMNS_HZ, Digit, ROWS_HZ};
+use crate::SampleRate;
+use crate::level::energy;
+use crate::simd::widest;
+use crate::tame::tame;
+
+/// What a [`DtmfDetector`] heard. Positions count samples from the start of the stream, within some 5 ms.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtmfEvent {
+    /// The key is up again: 30 ms have passed without it.
+    Ended {
+        /// The key.
+        digit: Digit,
+        /// Where the tone ended.
+        at: u64,
+    },
+    /// A key was pressed: told some 40 ms after the tone began, and once however long it lasts.
+    Started {
+        /// The key.
+        digit: Digit,
+        /// Where the tone began.
+        at: u64,
+    },
+}
+
+/// Finds key signals in a stream, by the rules of telephone receivers (ITU-T Q.24).
+///
+/// Every 10 ms it takes the spectrum of the last 20 ms at the eight frequencies and asks: is there one tone of each
+/// group, well over its neighbours; are both loud enough, and neither much louder than the other (twist: high over low
+/// by 4 dB, low over high by 8 dB, and 2 dB of grace); is there little else, and nothing at their
+/// harmonics, where a voice has plenty? Between two such spectra the phases must advance as those frequencies do, within 2.5 %
+/// (1.5 % + 2 Hz must be accepted, 3.5 % rejected). Three in a row are a key; three misses are its end. So tones and
+/// pauses of 40 ms are told apart, a tone under 20 ms is no key, and a gap of 10 ms ends none.
+///
+/// ```
+/// use voxline_audio::{DtmfDetector, DtmfEvent, DtmfGenerator, SampleRate};
+///
+/// let mut sound = vec![0.0; 4_000];
+/// DtmfGenerator::new(SampleRate::Hz8000, "42#")?.fill(&mut sound);
+/// let mut dialled = String::new();
+/// let mut detector = DtmfDetector::new(SampleRate::Hz8000);
+/// for frame in sound.chunks(160) {
+///     detector.process(frame, |event| {
+///         if let DtmfEvent::Started { digit, .. } = event {
+///             dialled.push(digit.as_char());
+///         }
+///     });
+/// }
+/// assert_eq!(dialled, "42#");
+/// # Ok::<(), voxline_audio::UnsupportedDigit>(())
+/// ```
+#[derive(Clone)]
+pub struct DtmfDetector {
+    table: &'static Table,
+    /// The last 20 ms, its first `filled` samples valid.
+    window: Box<[f32]>,
+    filled: usize,
+    /// Samples seen up to the end of the window.
+    position: u64,
+    last: Option<Candidate>,
+    /// Windows in a row that agreed with the last one.
+    hits: u32,
+    /// Windows in a row without the key that is down.
+    misses: u32,
+    down: Option<Digit>,
+}
+
+impl DtmfDetector {
+    /// A detector for a stream at `rate`.
+    #[must_use]
+    pub fn new(rate: SampleRate) -> Self {
+        let table = Table::shared(rate);
+        let window = vec![0.0; 2 * table.hop].into_boxed_slice();
+        Self { table, window, filled: 0, position: 0, last: None, hits: 0, misses: 0, down: None }
+    }
+
+    /// Takes a run of any length and tells what it heard in it.
+    pub fn process(&mut self, mut samples: &[f32], mut on_event: impl FnMut(DtmfEvent)) {
+        while !samples.is_empty() {
+            let space = &mut self.window[self.filled..];
+            let (now, later) = samples.split_at(samples.len().min(space.len()));
+            for (to, from) in space.iter_mut().zip(now) {
+                *to = tame(*from);
+            }
+            self.filled += now.len();
+            self.position += now.len() as u64;
+            samples = later;
+            if self.filled == self.window.len() {
+                let candidate = self.table.candidate(&self.window);
+                self.judge(candidate, &mut on_event);
+                self.window.copy_within(self.table.hop.., 0);
+                self.filled = self.table.hop;
+            }
+        }
+    }
+
+    /// Forgets the stream; a key that is down is not told to have ended.
+    pub fn reset(&mut self) {
+        (self.filled, self.position) = (0, 0);
+        (self.last, self.down) = (None, None);
+        (self.hits, self.misses) = (0, 0);
+    }
+
+    fn judge(&mut self, candidate: Option<Candidate>, on_event: &mut impl FnMut(DtmfEvent)) {
+        let last = core::mem::replace(&mut self.last, candidate);
+        self.hits = match (candidate, last) {
+            (Some(now), Some(before)) if self.table.agree(&now, &before) => self.hits + 1,
+            (Some(_), _) => 1,
+            (None, _) => 0,
+        };
+        let hop = self.table.hop as u64;
+        let heard = candidate.map(|now| now.digit);
+        if let Some(digit) = self.down {
+            self.misses = if heard == Some(digit) { 0 } else { self.misses + 1 };
+            if self.misses == LASTING {
+                // A window counts by its middle; the last one with the key lies `LASTING` hops back.
+                on_event(DtmfEvent::Ended {
+                    digit,
+                    at: self.position.saturating_sub(hop * u64::from(LASTING)),
+                });
+                self.down = None;
+            }
+        }
+        if let (None, Some(digit)) = (self.down, heard)
+            && self.hits >= LASTING
+        {
+            on_event(DtmfEvent::Started {
+                digit,
+                at: self.position.saturating_sub(hop * u64::from(self.hits + 1)),
+            });
+            self.down = Some(digit);
+            self.misses = 0;
+        }
+    }
+}
+
+impl fmt::Debug for DtmfDetector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DtmfDetector")
+            .field("position", &self.position)
+            .field("down", &self.down)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A window that holds one tone of each group.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    digit: Digit,
+    low: Bin,
+    high: Bin,
+}
+
+/// One frequency of the spectrum, its phase referred to the middle of the window.
+#[derive(Debug, Default, Clone, Copy)]
+struct Bin {
+    cosine: f32,
+    sine: f32,
+}
+
+impl Bin {
+    fn power(self) -> f32 {
+        self.cosine * self.cosine + self.sine * self.sine
+    }
+
+    /// How far the phase turned from `before` to here.
+    fn turned_since(self, before: Self) -> f32 {
+        // The tone is cosine × cos ωt + sine × sin ωt, so its phase is the angle of cosine − i sine.
+        let real = self.cosine * before.cosine + self.sine * before.sine;
+        let imaginary = self.cosine * before.sine - self.sine * before.cosine;
+        imaginary.atan2(real)
+    }
+}
+
+/// What depends on the rate alone.
+#[derive(Debug)]
+struct Table {
+    rate_hz: f32,
+    /// 10 ms; the window is two of them.
+    hop: usize,
+    /// A Hann window from its middle outwards.
+    window: Vec<f32>,
+    /// Cosines of the eight frequencies, then their sines, from the middle outwards.
+    waves: Vec<[f32; 16]>,
+    /// Power of a tone's bin over the energy of the window, for a pure tone.
+    pure: f32,
+}
+
+impl Table {
+    fn shared(rate: SampleRate) -> &'static Self {
+        static TABLES: [OnceLock<Table>; SampleRate::ALL.len()] =
+            [const { OnceLock::new() }; SampleRate::ALL.len()];
+        TABLES[rate as usize].get_or_init(|| Self::new(rate))
+    }
+
+    fn new(rate: SampleRate) -> Self {
+        let hop = rate.hz() as usize / 100;
+        // No sample stands in the very middle of an even window: they lie half a sample to its sides.
+        let time = |index: usize| index as f64 + 0.5;
+        let hann = |index| 0.5 + 0.5 * (core::f64::consts::PI * time(index) / hop as f64).cos();
+        let window: Vec<f32> = (0..hop).map(|index| hann(index) as f32).collect();
+        let waves = (0..hop).map(|index| {
+            core::array::from_fn(|wave| {
+                let hz = ROWS_HZ.into_iter().chain(COLUMNS_HZ).nth(wave % 8).unwrap_or_default();
+                let angle = core::f64::consts::TAU * f64::from(hz) * time(index) / f64::from(rate.hz());
+                (if wave < 8 { angle.cos() } else { angle.sin() }) as f32
+            })
+        });
+        let waves = waves.collect();
+        // A sine of amplitude one: its bin is Σw ⁄ 2, its windowed energy Σw² ⁄ 2, each sum over both halves.
+        let (sum, squares) = (2.0 * window.iter().sum::<f32>(), 2.0 * energy(&window));
+        let pure = (sum / 2.0) * (sum / 2.0) / (squares / 2.0);
+        Self { rate_hz: rate.hz() as f32, hop, window, waves, pure }
+    }
+
+    /// The key a window seems to hold.
+    fn candidate(&self, samples: &[f32]) -> Option<Candidate> {
+        let (before, after) = samples.split_at(self.hop);
+        let mut even = [0.0; MAX_HOP];
+        let mut odd = [0.0; MAX_HOP];
+        let (even, odd) = (&mut even[..self.hop], &mut odd[..self.hop]);
+        widest(|| fold(before, after, &self.window, even, odd));
+        // Windowed energy: the squares of sum and difference hold each sample's twice.
+        let total = (energy(even) + energy(odd)) / 2.0;
+        if total < QUIETEST * self.hop as f32 {
+            return None;
+        }
+        let bins = widest(|| spectrum(even, odd, &self.waves));
+        let row = strongest(&bins[..4])?;
+        let column = strongest(&bins[4..])?;
+        let candidate = Candidate {
+            digit: Digit { row, column },
+            low: bins[usize::from(row)],
+            high: bins[4 + usize::from(column)],
+        };
+        let (low, high) = (candidate.low.power(), candidate.high.power());
+        let balanced = high <= low * FORWARD_TWIST && low <= high * REVERSE_TWIST;
+        let pure = low + high >= PURITY * self.pure * total;
+        (balanced && pure && !self.has_harmonics(&candidate, even, odd)).then_some(candidate)
+    }
+
+    /// Whether overtones are there too, as they would be in a voice: of the high tone the octave, of the low one the
+    /// twelfth, its octave lying too near the high tones.
+    fn has_harmonics(&self, candidate: &Candidate, even: &[f32], odd: &[f32]) -> bool {
+        let (low_hz, high_hz) = candidate.digit.frequencies_hz();
+        let power_at = |hz: f32| {
+            let step = TAU * hz / self.rate_hz;
+            let (mut cosine, mut sine) = (0.0, 0.0);
+            // A vector turned by a constant angle: two sines in all.
+            let (turn_sin, turn_cos) = step.sin_cos();
+            let (mut y, mut x) = (step / 2.0).sin_cos();
+            for (even, odd) in even.iter().zip(odd) {
+                cosine += even * x;
+                sine += odd * y;
+                (x, y) = (x * turn_cos - y * turn_sin, x * turn_sin + y * turn_cos);
+            }
+            Bin { cosine, sine }.power()
+        };
+        power_at(3.0 * low_hz) > HARMONIC * candidate.low.power()
+            || power_at(2.0 * high_hz) > HARMONIC * candidate.high.power()
+    }
+
+    /// Whether two windows a hop apart hold the same two tones, on frequency.
+    fn agree(&self, now: &Candidate, before: &Candidate) -> bool {
+        let on_frequency = |now: Bin, before: Bin, hz: f32| {
+            let turns = hz * self.hop as f32 / self.rate_hz;
+            let excess = now.turned_since(before) / TAU - turns;
+            let excess_hz = (excess - excess.round()) * self.rate_hz / self.hop as f32;
+            excess_hz.abs() <= OFF_FREQUENCY * hz
+        };
+        let (low_hz, high_hz) = now.digit.frequencies_hz();
+        now.digit == before.digit
+            && on_frequency(now.low, before.low, low_hz)
+            && on_frequency(now.high, before.high, high_hz)
+    }
+}
+
+/// Splits a window about its middle into its even and its odd part, from the middle outwards: half the
+/// multiplications of a spectrum, since cosines see only the one and sines only the other.
+#[inline(always)]
+fn fold(before: &[f32], after: &[f32], window: &[f32], even: &mut [f32], odd: &mut [f32]) {
+    let pairs = before.iter().rev().zip(after).zip(window);
+    for (((before, after), window), (even, odd)) in pairs.zip(even.iter_mut().zip(odd)) {
+        *even = window * (after + before);
+        *odd = window * (after - before);
+    }
+}
+
+#[inline(always)]
+fn spectrum(even: &[f32], odd: &[f32], waves: &[[f32; 16]]) -> [Bin; 8] {
+    // Four sets of sums, for the latency of the additions.
+    let mut sums = [[0.0_f32; 16]; 4];
+    let (even, odd, waves) = (even.as_chunks::<4>().0, odd.as_chunks::<4>().0, waves.as_chunks::<4>().0);
+    for ((even, odd), waves) in even.iter().zip(odd).zip(waves) {
+        for (((even, odd), waves), sums) in even.iter().zip(odd).zip(waves).zip(&mut sums) {
+            for (sum, wave) in sums[..8].iter_mut().zip(&waves[..8]) {
+                *sum += even * wave;
+            }
+            for (sum, wave) in sums[8..].iter_mut().zip(&waves[8..]) {
+                *sum += odd * wave;
+            }
+        }
+    }
+    let total = |wave: usize| (sums[0][wave] + sums[1][wave]) + (sums[2][wave] + sums[3][wave]);
+    core::array::from_fn(|wave| Bin { cosine: total(wave), sine: total(8 + wave) })
+}
+
+/// The bin of a group that stands well over the three others.
+fn strongest(group: &[Bin]) -> Option<u8> {
+    let power = |index: u8| group[usize::from(index)].power();
+    let best = (0..4).fold(0, |best, index| if power(index) > power(best) { index } else { best });
+    let alone = (0..4).all(|index| index == best || power(index) * NEIGHBOUR <= power(best));
+    alone.then_some(best)
+}
+
+/// Windows in a row that make a key, or its end: 40 ms of tone always hold three, and so does a pause of 40 ms,
+/// while 20 ms of tone and a gap of 10 ms hold two at most.
+const LASTING: u32 = 3;
+
+/// Mean windowed power under which nothing is a key: about −42 dBFS, where Q.24 asks for −25 dBm a tone (−28 dBFS).
+const QUIETEST: f32 = 2.5e-5;
+
+/// High over low: 4 dB (Q.24, annex A), and 2 dB of grace, as power.
+const FORWARD_TWIST: f32 = 4.0;
+
+/// Low over high: 8 dB, and 2 dB of grace.
+const REVERSE_TWIST: f32 = 10.0;
+
+/// Share of the window's energy that is the two tones: at the edge of the frequency tolerance a bin keeps 0.72 of its
+/// power, and a window of which the tone fills three quarters 0.86.
+const PURITY: f32 = 0.55;
+
+/// The most a harmonic may have, relative to its tone: −13 dB.
+const HARMONIC: f32 = 0.05;
+
+/// A tone over the others of its group, 6 dB: at the edge of the tolerance the next bin is 9 dB down.
+const NEIGHBOUR: f32 = 4.0;
+
+/// Half-way between what must be accepted and what must be rejected (Q.24).
+const OFF_FREQUENCY: f32 = 0.025;
+
+/// 10 ms at the highest rate.
+const MAX_HOP: usize = 480;
