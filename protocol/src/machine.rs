@@ -65,6 +65,13 @@ pub trait Machine: fmt::Debug + Send + 'static {
     fn is_perishable(_event: &Self::Event) -> bool {
         false
     }
+
+    /// The command that asks for the orderly end of the session, in a protocol that has one: what a
+    /// driver gives once nobody is left to give commands. Without one, closing the link is the end.
+    #[must_use]
+    fn close_command() -> Option<Self::Command> {
+        None
+    }
 }
 
 /// What the link tells a machine. Text is borrowed, audio is shared.
