@@ -173,8 +173,8 @@ impl fmt::Display for ConnectStage {
 }
 
 /// Whether and when to try again.
-#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a supervisor must have an answer to each")]
 pub enum Retry {
     /// Not before this long: the server said so.
     After(Duration),
