@@ -5,7 +5,14 @@
 mod breaker;
 mod budget;
 mod conversation;
+mod driver;
+mod error;
+mod handle;
+mod metrics;
 mod retry;
+mod session;
+mod shared;
+mod source;
 mod supervisor;
 
 pub use breaker::Breaker;
@@ -14,5 +21,10 @@ pub use conversation::{
     BargeInPattern, BargeInPolicy, Conversation, ConversationAction, ConversationConfig, ConversationEvent,
     ConversationInput, Entry, FlushPolicy, History, Responder, ResponderError, Shares, Speaker, TurnId,
 };
+pub use driver::Driver;
+pub use error::{CODES, SessionError, TrySendError, Wait};
+pub use handle::{Receiver, Sender};
+pub use metrics::Metrics;
 pub use retry::{Delays, RetryPolicy};
+pub use session::{Adopter, Builder, Session, SessionConfig, SessionEvent};
 pub use supervisor::{LinkEnd, Next, Supervisor, VendorLimits};
