@@ -1,0 +1,146 @@
+//! No kernel allocates once it is made.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use voxline_audio::{
+    DtmfDetector, DtmfGenerator, Encoding, FrameDuration, FrameSpec, Framer, Gain, HighPass, Limiter, Preset,
+    Resampler, SampleRate, fade, g711, level, mix, pcm,
+};
+
+/// The system's allocator, counting the calls of each thread.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator is unsafe to implement; this one only counts and passes on")]
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `kernel` a few times and fails if any run, the first one too, allocates.
+fn never_allocates(name: &str, mut kernel: impl FnMut()) {
+    let before = CALLS.get();
+    for _ in 0..5 {
+        kernel();
+    }
+    assert_eq!(CALLS.get() - before, 0, "{name} allocated");
+}
+
+/// The count itself works.
+#[test]
+fn an_allocation_is_counted() {
+    let before = CALLS.get();
+    drop(std::hint::black_box(vec![0_u8; 10]));
+    assert!(CALLS.get() > before);
+}
+
+#[test]
+fn functions_over_slices_do_not_allocate() {
+    let (mut floats, mut samples, mut bytes) = ([0.1_f32; 333], [0_i16; 333], [0_u8; 333]);
+    let mut wire = [0_u8; 666];
+    never_allocates("pcm", || {
+        pcm::f32_to_i16(&floats, &mut samples);
+        pcm::i16_to_le_bytes(&samples, &mut wire);
+        pcm::le_bytes_to_i16(&wire, &mut samples);
+        pcm::i16_to_f32(&samples, &mut floats);
+    });
+    never_allocates("g711", || {
+        g711::encode_alaw(&samples, &mut bytes);
+        g711::decode_alaw(&bytes, &mut samples);
+        g711::encode_mulaw(&samples, &mut bytes);
+        g711::decode_mulaw(&bytes, &mut samples);
+    });
+    let other = floats;
+    never_allocates("level, mix and fade", || {
+        assert!(level::to_dbfs(level::rms(&floats).max(level::peak(&floats))) < 6.0);
+        mix::add(&mut floats, &other);
+        mix::add_scaled(&mut floats, &other, 0.5);
+        mix::soft_limit(&mut floats);
+        fade::fade_in(&mut floats);
+        fade::fade_out(&mut floats);
+        fade::cut(&other, &mut floats);
+        fade::cut_i16(&[1; 500], &mut samples);
+    });
+}
+
+#[test]
+fn resamplers_do_not_allocate() {
+    for from in SampleRate::ALL {
+        for to in SampleRate::ALL {
+            let mut resampler = Resampler::with_preset(from, to, Preset::Detector);
+            let (input, narrow) = ([0.1; 960], [1_i16; 960]);
+            let (mut output, mut narrow_output) = ([0.0; 6_000], [0_i16; 6_000]);
+            never_allocates("resampler", || {
+                let length = resampler.output_len(input.len());
+                resampler.process(&input, &mut output[..length]);
+                let length = resampler.output_len(narrow.len());
+                resampler.process_i16(&narrow, &mut narrow_output[..length]);
+                let length = resampler.latency();
+                resampler.flush(&mut output[..length]);
+                resampler.reset();
+            });
+        }
+    }
+}
+
+#[test]
+fn kernels_with_state_do_not_allocate() {
+    for rate in SampleRate::ALL {
+        let spec = FrameSpec::new(rate, FrameDuration::Ms20).unwrap();
+        let (mut floats, mut samples) = (vec![1.5_f32; spec.samples()], vec![0_i16; spec.samples()]);
+        let wire = vec![7_u8; 3_001];
+
+        let mut framer = Framer::new(spec, Encoding::Linear16Le);
+        never_allocates("framer", || {
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                rest = &rest[framer.push(rest)..];
+                while framer.pop(&mut samples) {}
+            }
+            framer.flush(&mut samples);
+        });
+
+        let (mut gain, mut filter) = (Gain::new(0.5), HighPass::new(rate, 100.0));
+        let mut limiter = Limiter::new(rate, -3.0);
+        never_allocates("gain, high-pass and limiter", || {
+            gain.set_target(gain.current() + 0.1);
+            gain.process(&mut floats);
+            filter.process(&mut floats);
+            limiter.process(&mut floats);
+            limiter.reset();
+        });
+
+        let mut dial = DtmfGenerator::new(rate, "159D").unwrap();
+        let mut detector = DtmfDetector::new(rate);
+        let mut heard = 0;
+        never_allocates("key signals", || {
+            while dial.fill(&mut floats) > 0 {
+                detector.process(&floats, |_| heard += 1);
+            }
+            dial.reset();
+        });
+        assert_eq!(heard, 2 * 4 * 5, "each key went down and up, five times over");
+    }
+}
