@@ -218,6 +218,30 @@ fn is_bad_certificate(error: &(dyn StdError + 'static)) -> bool {
 /// A page for every code of this crate.
 pub const CODES: &[CodeEntry] = &[
     CodeEntry::new(
+        "transport/bad-certificate",
+        false,
+        "A certificate that was configured cannot be used.",
+        "Give the chain as PEM, the server's own certificate first, and the key that belongs to it.",
+    ),
+    CodeEntry::new(
+        "transport/bad-header",
+        false,
+        "A header that was configured cannot be sent.",
+        "Change the named header as the message says; no connection was tried.",
+    ),
+    CodeEntry::new(
+        "transport/bad-key",
+        false,
+        "The private key that was configured for TLS cannot be read.",
+        "Give the key as unencrypted PEM: PKCS #8, PKCS #1 or SEC1.",
+    ),
+    CodeEntry::new(
+        "transport/bad-url",
+        false,
+        "A URL that was configured cannot be dialled.",
+        "Give ws://, wss://, http:// or https:// with a host, without a user name and without a fragment.",
+    ),
+    CodeEntry::new(
         "transport/closed",
         true,
         "A message was handed to a link that had already ended.",
@@ -228,6 +252,12 @@ pub const CODES: &[CodeEntry] = &[
         true,
         "The peer sent bytes that are not valid WebSocket frames, or text that is not UTF-8.",
         "Look for a proxy that changes traffic; record the connection and show it to the peer's vendor.",
+    ),
+    CodeEntry::new(
+        "transport/listen",
+        false,
+        "The address cannot be listened on.",
+        "Choose a free port, or 0 to be given one; ports below 1024 need rights, and the host must be one of ours.",
     ),
     CodeEntry::new(
         "transport/not-websocket",

@@ -1,9 +1,24 @@
 //! Links that carry whole WebSocket messages: over sockets, in memory, and with faults on demand.
 #![forbid(unsafe_code)]
 
+mod endpoint;
 mod error;
+mod exchange;
+mod http1;
+mod keepalive;
 pub mod memory;
+mod proxy;
+mod tls;
 mod transport;
+mod websocket;
 
+pub use endpoint::{Endpoint, EndpointError, Key};
 pub use error::{CODES, ConnectStage, Retry, TransportError};
+pub use exchange::{Acceptor, Exchange, text_response};
+pub use proxy::Proxy;
+pub use tls::{ClientTls, ServerTls, TlsError};
 pub use transport::{Connector, Incoming, Text, Transport};
+pub use websocket::{
+    ListenError, ListenerConfig, StageTimeouts, WebSocket, WebSocketConfig, WebSocketConnector,
+    WebSocketExchange, WebSocketListener,
+};

@@ -1,0 +1,438 @@
+//! HTTP/1.1 messages on a byte stream, read with bounds: as much as upgrades, webhooks and REST calls need.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// A byte stream with what was read from it too early.
+#[derive(Debug)]
+pub(crate) struct Http1<S> {
+    io: S,
+    buffer: BytesMut,
+}
+
+/// What may be read at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) head_bytes: usize,
+    pub(crate) body_bytes: usize,
+}
+
+/// Bytes that are no acceptable HTTP message.
+#[derive(Debug, Error)]
+pub(crate) enum Http1Error {
+    #[error("{0}")]
+    Bad(&'static str),
+    #[error("body is larger than {max} bytes")]
+    BodyTooLarge { max: usize },
+    #[error("head is larger than {max} bytes")]
+    HeadTooLarge { max: usize },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Http1Error {
+    /// What a server answers; `None` where nobody would hear it.
+    pub(crate) const fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Bad(_) => Some(StatusCode::BAD_REQUEST),
+            Self::BodyTooLarge { .. } => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::HeadTooLarge { .. } => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            Self::Io(_) => None,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
+    pub(crate) fn new(io: S) -> Self {
+        Self { io, buffer: BytesMut::new() }
+    }
+
+    /// The stream, and the bytes after the last message read.
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
+        (self.io, self.buffer)
+    }
+
+    /// Reads one request with its body.
+    pub(crate) async fn read_request(&mut self, limits: Limits) -> Result<Request<Bytes>, Http1Error> {
+        let head = self.read_head(limits.head_bytes).await?;
+        let mut request = parse_request(&head)?;
+        let body = BodyLength::of_request(request.headers())?;
+        if body != BodyLength::Exact(0) && is(request.headers(), &EXPECT, "100-continue") {
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let (body, cut) = self.read_body(body, limits.body_bytes).await?;
+        if cut {
+            return Err(Http1Error::BodyTooLarge { max: limits.body_bytes });
+        }
+        *request.body_mut() = body;
+        Ok(request)
+    }
+
+    /// Reads the head of one final response; its body is read by [`Self::read_response_body`].
+    pub(crate) async fn read_response_head(&mut self, max: usize) -> Result<Response<()>, Http1Error> {
+        loop {
+            let head = self.read_head(max).await?;
+            let response = parse_response(&head)?;
+            // Interim answers (100, 102, 103) precede the real one; 101 is one.
+            if !response.status().is_informational() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// Reads the body that belongs to `head`, and whether it was cut at `max` bytes.
+    pub(crate) async fn read_response_body(
+        &mut self,
+        head: &Response<()>,
+        max: usize,
+    ) -> Result<(Bytes, bool), Http1Error> {
+        let length = BodyLength::of_response(head)?;
+        self.read_body(length, max).await
+    }
+
+    pub(crate) async fn write_request(&mut self, request: &Request<Bytes>) -> Result<(), Http1Error> {
+        let target = match request.uri().path_and_query() {
+            Some(target) => target.as_str(),
+            None => request.uri().authority().map_or("/", |authority| authority.as_str()),
+        };
+        let line = format!("{} {target} HTTP/1.1\r\n", request.method());
+        self.write_message(line, request.headers(), request.body()).await
+    }
+
+    /// Writes a response; `Content-Length` is ours to say, and the connection ends with it.
+    pub(crate) async fn write_response(&mut self, response: &Response<Bytes>) -> Result<(), Http1Error> {
+        let status = response.status();
+        let line = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or(""));
+        let mut headers = response.headers().clone();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(response.body().len()));
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.write_message(line, &headers, response.body()).await
+    }
+
+    async fn write_message(
+        &mut self,
+        line: String,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Http1Error> {
+        let mut bytes = line.into_bytes();
+        for (name, value) in headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(body);
+        self.write(&bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Http1Error> {
+        self.io.write_all(bytes).await?;
+        Ok(self.io.flush().await?)
+    }
+
+    /// Ends the connection so that what was written arrives: our half first, then what the peer
+    /// still sends is read away. Closing with unread data would make the system reset the
+    /// connection, and the peer would lose the response with it: RFC 9112 §9.6.
+    pub(crate) async fn finish(&mut self) -> Result<(), Http1Error> {
+        self.io.shutdown().await?;
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.buffer.clear();
+            match self.read_more().await {
+                Ok(()) => left = left.saturating_sub(self.buffer.len()),
+                Err(_gone) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_head(&mut self, max: usize) -> Result<BytesMut, Http1Error> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n", searched) {
+                if end > max {
+                    return Err(Http1Error::HeadTooLarge { max });
+                }
+                return Ok(self.buffer.split_to(end));
+            }
+            if self.buffer.len() > max {
+                return Err(Http1Error::HeadTooLarge { max });
+            }
+            searched = self.buffer.len().saturating_sub(3);
+            self.read_more().await?;
+        }
+    }
+
+    async fn read_body(&mut self, length: BodyLength, max: usize) -> Result<(Bytes, bool), Http1Error> {
+        match length {
+            BodyLength::Exact(length) => {
+                let wanted = length.min(max);
+                while self.buffer.len() < wanted {
+                    self.read_more().await?;
+                }
+                Ok((self.buffer.split_to(wanted).freeze(), length > max))
+            }
+            BodyLength::Chunked => self.read_chunks(max).await,
+            BodyLength::UntilClose => {
+                while self.buffer.len() <= max {
+                    match self.read_more().await {
+                        Ok(()) => {}
+                        Err(Http1Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+                let cut = self.buffer.len() > max;
+                Ok((self.buffer.split_to(self.buffer.len().min(max)).freeze(), cut))
+            }
+        }
+    }
+
+    async fn read_chunks(&mut self, max: usize) -> Result<(Bytes, bool), Http1Error> {
+        let mut body = BytesMut::new();
+        loop {
+            let size = match httparse::parse_chunk_size(&self.buffer) {
+                Ok(httparse::Status::Complete((line, size))) => {
+                    self.buffer.advance(line);
+                    usize::try_from(size).unwrap_or(usize::MAX)
+                }
+                Ok(httparse::Status::Partial) if self.buffer.len() <= CHUNK_LINE_BYTES => {
+                    self.read_more().await?;
+                    continue;
+                }
+                Ok(httparse::Status::Partial) | Err(_) => {
+                    return Err(Http1Error::Bad("chunk size does not parse"));
+                }
+            };
+            if size == 0 {
+                // Trailers would follow; the connection ends here, so they are left unread.
+                return Ok((body.freeze(), false));
+            }
+            let wanted = size.min(max - body.len());
+            while self.buffer.len() < wanted {
+                self.read_more().await?;
+            }
+            body.extend_from_slice(&self.buffer.split_to(wanted));
+            if wanted < size {
+                return Ok((body.freeze(), true));
+            }
+            while self.buffer.len() < 2 {
+                self.read_more().await?;
+            }
+            if self.buffer.split_to(2) != b"\r\n"[..] {
+                return Err(Http1Error::Bad("chunk does not end where its size says"));
+            }
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), Http1Error> {
+        self.buffer.reserve(READ_BYTES);
+        if self.io.read_buf(&mut self.buffer).await? == 0 {
+            let error =
+                io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed inside an HTTP message");
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+/// How the end of a body is found: RFC 9112 §6.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyLength {
+    Chunked,
+    Exact(usize),
+    UntilClose,
+}
+
+impl BodyLength {
+    fn of_request(headers: &HeaderMap) -> Result<Self, Http1Error> {
+        Ok(Self::stated(headers)?.unwrap_or(Self::Exact(0)))
+    }
+
+    fn of_response(head: &Response<()>) -> Result<Self, Http1Error> {
+        match head.status() {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(Self::Exact(0)),
+            _ => Ok(Self::stated(head.headers())?.unwrap_or(Self::UntilClose)),
+        }
+    }
+
+    fn stated(headers: &HeaderMap) -> Result<Option<Self>, Http1Error> {
+        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+        match (headers.contains_key(TRANSFER_ENCODING), lengths.next()) {
+            // Two lengths for one body are how requests are smuggled past a proxy.
+            (true, Some(_)) => Err(Http1Error::Bad("both `content-length` and `transfer-encoding`")),
+            (true, None) if is(headers, &TRANSFER_ENCODING, "chunked") => Ok(Some(Self::Chunked)),
+            (true, None) => Err(Http1Error::Bad("`transfer-encoding` other than `chunked`")),
+            (false, None) => Ok(None),
+            (false, Some(length)) => {
+                let digits = length.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+                let parsed = digits.and_then(|text| text.parse().ok());
+                match (parsed, lengths.next()) {
+                    (Some(length), None) => Ok(Some(Self::Exact(length))),
+                    (None, _) | (_, Some(_)) => Err(Http1Error::Bad("`content-length` is not one number")),
+                }
+            }
+        }
+    }
+}
+
+/// Whether a comma-separated header holds `token`, in any case.
+pub(crate) fn is(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// `Retry-After` in seconds; the form with a date needs a wall clock and counts as absent.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn parse_request(head: &[u8]) -> Result<Request<Bytes>, Http1Error> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let complete =
+        parsed.parse(head).map_err(|_| Http1Error::Bad("request head does not parse"))?.is_complete();
+    let (true, Some(method), Some(target), Some(1)) = (complete, parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(Http1Error::Bad("not an HTTP/1.1 request"));
+    };
+    let mut request = Request::new(Bytes::new());
+    *request.method_mut() =
+        Method::from_bytes(method.as_bytes()).map_err(|_| Http1Error::Bad("method does not parse"))?;
+    *request.uri_mut() =
+        Uri::try_from(target).map_err(|_| Http1Error::Bad("request target does not parse"))?;
+    *request.headers_mut() = to_map(parsed.headers)?;
+    Ok(request)
+}
+
+fn parse_response(head: &[u8]) -> Result<Response<()>, Http1Error> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let complete = parsed.parse(head).map_err(|_| Http1Error::Bad("answer is not HTTP"))?.is_complete();
+    let (true, Some(code)) = (complete, parsed.code) else {
+        return Err(Http1Error::Bad("answer is not HTTP"));
+    };
+    let mut response = Response::new(());
+    *response.status_mut() =
+        StatusCode::from_u16(code).map_err(|_| Http1Error::Bad("status is out of range"))?;
+    *response.headers_mut() = to_map(parsed.headers)?;
+    Ok(response)
+}
+
+fn to_map(headers: &[httparse::Header<'_>]) -> Result<HeaderMap, Http1Error> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for header in headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes())
+            .map_err(|_| Http1Error::Bad("header name does not parse"))?;
+        let mut value = HeaderValue::from_bytes(header.value)
+            .map_err(|_| Http1Error::Bad("header value does not parse"))?;
+        value.set_sensitive(names_a_secret(name.as_str()));
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+/// Whether a header or a query parameter of this name may hold a credential.
+pub(crate) fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    let at = haystack[from..].windows(needle.len()).position(|window| window == needle)?;
+    Some(from + at + needle.len())
+}
+
+/// More headers than any honest peer sends.
+const MAX_HEADERS: usize = 100;
+/// The longest line that may state a chunk's size.
+const CHUNK_LINE_BYTES: usize = 256;
+const READ_BYTES: usize = 1024;
+/// How much of an unwanted body is read before the peer is left alone.
+const LINGER_BYTES: usize = 1 << 20;
+const SECRET_WORDS: &[&str] =
+    &["auth", "cookie", "credential", "key", "passw", "secret", "signature", "token"];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { head_bytes: 1024, body_bytes: 16 };
+
+    async fn read(bytes: &[u8]) -> Result<Request<Bytes>, Http1Error> {
+        Http1::new(tokio::io::join(bytes, tokio::io::sink())).read_request(LIMITS).await
+    }
+
+    #[tokio::test]
+    async fn bodies_end_where_their_headers_say() {
+        for (name, head, expected) in [
+            ("none", "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nrest", ""),
+            ("length", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello!", "hello"),
+            (
+                "chunks",
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+                "hello",
+            ),
+        ] {
+            let request = read(head.as_bytes()).await.unwrap();
+            assert_eq!(request.body(), expected.as_bytes(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_or_ambiguous_is_refused() {
+        let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(2000));
+        for (name, head, expected) in [
+            ("head", long.as_str(), 431),
+            ("body", "POST / HTTP/1.1\r\nContent-Length: 17\r\n\r\n01234567890123456", 413),
+            (
+                "chunked body",
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n01234567890123456\r\n",
+                413,
+            ),
+            (
+                "two lengths",
+                "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                400,
+            ),
+            ("signed length", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\nx", 400),
+            ("repeated length", "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+            ("not HTTP", "\x16\x03\x01\x02\x00\r\n\r\n", 400),
+            ("HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", 400),
+        ] {
+            let error = read(head.as_bytes()).await.unwrap_err();
+            assert_eq!(error.status().map(|s| s.as_u16()), Some(expected), "{name}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_in_headers_are_marked() {
+        let request = read(b"GET / HTTP/1.1\r\nAuthorization: Bearer canary\r\nX-API-Key: canary\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(!format!("{request:?}").contains("canary"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = parse_request(&bytes);
+            let _ = parse_response(&bytes);
+        }
+    }
+}
