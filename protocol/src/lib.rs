@@ -6,6 +6,7 @@ mod error;
 mod json;
 mod life;
 mod machine;
+pub mod plivo;
 mod secret;
 mod timer;
 

@@ -22,7 +22,9 @@
 //! Whatever a machine says must be expected before the next thing happens to it: an output nobody
 //! expected fails the script, as does one that did not come. `< ready` style inputs need no reply.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failed test is a failed test")]
 
+mod plivo;
 mod runner;
 
 use std::fs;
@@ -54,6 +56,8 @@ fn every_script_plays_as_written() {
 fn play(text: &str) -> Result<(), String> {
     let script = runner::Script::parse(text)?;
     match script.machine.as_str() {
+        "plivo-caller" => script.play::<plivo::Caller>(),
+        "plivo-stream" => script.play::<plivo::Stream>(),
         other => Err(format!("1: no machine is called `{other}`")),
     }
 }

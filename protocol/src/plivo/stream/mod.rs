@@ -1,0 +1,549 @@
+//! Our side of one phone stream: Plivo dials, we answer.
+
+mod config;
+mod event;
+mod inbound;
+mod receive;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::playout::{Heard, Outgoing, Playout};
+use super::types::{CheckpointName, DegradedLevel, Digit, StreamInfo};
+use super::wire;
+use crate::{
+    Awaited, CloseFrame, Code, CommandError, Input, LinkLife, Machine, Message, ProtocolError, TimerKind,
+    Timers,
+};
+
+pub use config::PlivoConfig;
+pub use event::{ClearedBy, LossCause, PlivoCommand, PlivoEvent, PlivoStats, SkipReason};
+use inbound::TrackClock;
+
+/// Server side of one Plivo audio stream, over as many links as the call takes.
+///
+/// Audio given by [`play`](Self::play) leaves paced: the first frame at once, then at most
+/// [`lead`](PlivoConfig::lead) ahead of the caller's ear, so that a [`clear`](Self::clear) still has
+/// most of it in hand. Marks stand in the same queue. When the link is lost, what the caller has not
+/// heard goes back to the head of the queue and leaves again once Plivo has dialled a new link for
+/// the same call.
+///
+/// ```
+/// use std::time::Instant;
+/// use voxline_protocol::plivo::{PlivoConfig, PlivoEvent, PlivoStream};
+/// use voxline_protocol::{Input, Machine, Message};
+///
+/// let now = Instant::now();
+/// let mut stream = PlivoStream::new(PlivoConfig::default(), now);
+/// stream.handle_input(now, Input::Opened)?;
+/// stream.handle_input(now, Input::Text(
+///     r#"{"event":"start","start":{"callId":"c","streamId":"s",
+///         "mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000}}}"#,
+/// ))?;
+/// assert!(matches!(stream.poll_event(), Some(PlivoEvent::Started(_))));
+///
+/// stream.play(now, vec![0xff; 160].into()).unwrap();
+/// let Some(Message::Text(text)) = stream.poll_transmit() else { panic!() };
+/// assert!(text.starts_with(r#"{"event":"playAudio","media":{"contentType":"audio/x-mulaw","sampleRate":8000"#));
+/// # Ok::<(), voxline_protocol::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct PlivoStream {
+    config: PlivoConfig,
+    state: State,
+    now: Instant,
+    life: LinkLife,
+    info: Option<StreamInfo>,
+    playout: Option<Playout>,
+    lead: Duration,
+    clocks: [TrackClock; 2],
+    last_input: Instant,
+    /// Unanswered clears that were given up: so many late answers mean nothing.
+    forgiven: u32,
+    last_settled: Option<Instant>,
+    urgent: VecDeque<Message>,
+    events: VecDeque<PlivoEvent>,
+    timers: Timers<Timer>,
+    stats: PlivoStats,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A link is open and has not said `start`.
+    AwaitingStart,
+    /// Our close is on its way.
+    Closing,
+    /// Between two links of a call, or before the first.
+    Down,
+    Finished,
+    Live,
+}
+
+impl State {
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::AwaitingStart => "awaiting `start`",
+            Self::Closing => "closing",
+            Self::Down => "without a link",
+            Self::Finished => "finished",
+            Self::Live => "streaming",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Timer {
+    /// The peer did not answer our close: the stream is over all the same.
+    Close,
+    /// No media for the limit: the link is given up.
+    Media,
+    /// Plivo did not dial again: the call is over.
+    Redial,
+    /// No `start`: a first link fails the session, a redialled one counts as lost.
+    Start,
+}
+
+impl TimerKind for Timer {
+    const ALL: &'static [Self] = &[Self::Close, Self::Media, Self::Redial, Self::Start];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl PlivoStream {
+    /// A stream whose link is yet to open.
+    #[must_use]
+    pub fn new(config: PlivoConfig, now: Instant) -> Self {
+        let mut timers = Timers::new();
+        timers.set(Timer::Start, now + config.start_timeout);
+        Self {
+            state: State::Down,
+            now,
+            life: LinkLife::FIRST,
+            info: None,
+            playout: None,
+            lead: config.lead,
+            clocks: [TrackClock::default(); 2],
+            last_input: now,
+            forgiven: 0,
+            last_settled: None,
+            urgent: VecDeque::new(),
+            events: VecDeque::new(),
+            timers,
+            stats: PlivoStats::default(),
+            config,
+        }
+    }
+
+    /// Queues audio in the stream's own format.
+    ///
+    /// # Errors
+    /// The stream has not started or is over; the audio is not whole samples or begins with a WAV
+    /// header; the queue is full.
+    pub fn play(&mut self, now: Instant, audio: Bytes) -> Result<(), CommandError> {
+        let limit = self.config.max_queued;
+        let playout = self.started(now)?;
+        if !audio.len().is_multiple_of(playout.format().encoding.bytes_per_sample()) {
+            return Err(CommandError::PartialSample { got: audio.len() });
+        }
+        if is_wav(&audio) {
+            return Err(CommandError::WouldRefuse {
+                code: Code::new("plivo/incorrect-payload"),
+                seen: "audio begins with a WAV header".to_owned(),
+                remedy: "give raw samples",
+            });
+        }
+        if playout.queued() + playout.format().duration_of(audio.len()) > limit {
+            let limit = usize::try_from(limit.as_millis()).unwrap_or(usize::MAX);
+            return Err(CommandError::QueueFull { limit, unit: "ms of audio" });
+        }
+        if !audio.is_empty() {
+            playout.play(audio);
+        }
+        Ok(())
+    }
+
+    /// Sets a mark behind everything queued so far.
+    ///
+    /// # Errors
+    /// The stream has not started or is over; too many marks are pending.
+    pub fn checkpoint(&mut self, now: Instant, name: impl Into<CheckpointName>) -> Result<(), CommandError> {
+        let playout = self.started(now)?;
+        if playout.pending_marks() >= MAX_MARKS {
+            return Err(CommandError::QueueFull { limit: MAX_MARKS, unit: "checkpoints" });
+        }
+        playout.checkpoint(name.into());
+        Ok(())
+    }
+
+    /// Barge-in: drops what is queued here, and asks Plivo to drop what it holds. New audio may follow at once.
+    ///
+    /// # Errors
+    /// The stream has not started or is over.
+    pub fn clear(&mut self, now: Instant) -> Result<(), CommandError> {
+        let now = self.advance(now);
+        let playout = self.started(now)?;
+        let clearing = playout.clear(now);
+        let dropped = playout.format().duration_of(clearing.unheard.len());
+        self.stats.clears += 1;
+        self.events.push_back(PlivoEvent::Cleared {
+            dropped,
+            unheard: clearing.unheard,
+            heard: clearing.heard,
+            by: ClearedBy::Us,
+        });
+        self.skip(clearing.skipped, SkipReason::Cleared);
+        if clearing.tell {
+            let stream_id = self.info.as_ref().map_or("", |info| info.stream_id.as_str());
+            self.urgent.push_back(Message::Text(wire::event("clearAudio", &[("streamId", stream_id)])));
+        } else {
+            // Plivo holds nothing: there is nobody to wait for.
+            self.events.push_back(PlivoEvent::ClearSettled { heard: clearing.heard, acknowledged: true });
+        }
+        Ok(())
+    }
+
+    /// Sends key tones, at once and beside the audio queue.
+    ///
+    /// # Errors
+    /// The stream is not live; nothing was pressed; too many tones wait for the link.
+    pub fn send_dtmf(&mut self, now: Instant, digits: &[Digit]) -> Result<(), CommandError> {
+        self.started(now)?;
+        if digits.is_empty() {
+            return Err(CommandError::Invalid {
+                field: "dtmf",
+                seen: "empty".to_owned(),
+                remedy: "give at least one key",
+            });
+        }
+        if self.state != State::Live {
+            return Err(CommandError::NotStarted);
+        }
+        if self.urgent.len() >= MAX_URGENT {
+            return Err(CommandError::QueueFull { limit: MAX_URGENT, unit: "messages" });
+        }
+        let digits: String = digits.iter().map(|digit| digit.as_char()).collect();
+        self.urgent.push_back(Message::Text(wire::event("sendDTMF", &[("dtmf", &digits)])));
+        Ok(())
+    }
+
+    /// Ends the stream. What is still queued is lost.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.advance(now);
+        match self.state {
+            State::AwaitingStart | State::Live => {
+                self.drop_marks(SkipReason::Ended);
+                self.urgent.clear();
+                self.urgent.push_back(Message::Close(CloseFrame::normal()));
+                self.timers.stop_all();
+                self.timers.set(Timer::Close, now + self.config.close_timeout);
+                self.state = State::Closing;
+            }
+            State::Down => self.finish(),
+            State::Closing | State::Finished => {}
+        }
+    }
+
+    /// Lowers the lead to what a congested Plivo can take, or restores it.
+    fn degrade(&mut self, level: Option<DegradedLevel>) {
+        self.lead = match level {
+            None => self.config.lead,
+            Some(DegradedLevel::Thirty) => self.config.lead * 3 / 4,
+            Some(DegradedLevel::Sixty) => self.config.lead / 2,
+            Some(DegradedLevel::Ninety) => self.config.lead / 4,
+        };
+    }
+
+    /// What `start` said. `None` until it arrived.
+    #[must_use]
+    pub const fn info(&self) -> Option<&StreamInfo> {
+        self.info.as_ref()
+    }
+
+    /// Audio queued here and not yet sent.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        self.playout.as_ref().map_or(Duration::ZERO, Playout::queued)
+    }
+
+    /// Audio sent and not yet played, as estimated: what Plivo holds, or the network does.
+    #[must_use]
+    pub fn at_peer(&self, now: Instant) -> Duration {
+        self.playout.as_ref().map_or(Duration::ZERO, |playout| playout.at_peer(now.max(self.now)))
+    }
+
+    /// How much of all that was played the caller has heard by `now`, with its error bound.
+    ///
+    /// Every clear leaves its own uncertainty behind; what was heard since the last one is
+    /// [`heard_since_clear`](Self::heard_since_clear).
+    #[must_use]
+    pub fn heard(&self, now: Instant) -> Heard {
+        self.playout.as_ref().map_or_else(Heard::default, |playout| playout.heard(now.max(self.now)))
+    }
+
+    /// How much the caller has heard since the last clear, or since the link came back.
+    #[must_use]
+    pub fn heard_since_clear(&self, now: Instant) -> Heard {
+        let heard = |playout: &Playout| playout.heard_of_segment(now.max(self.now));
+        self.playout.as_ref().map_or_else(Heard::default, heard)
+    }
+
+    /// The round trip the last acknowledgements showed, or a guess before the first.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.playout.as_ref().map(Playout::round_trip)
+    }
+
+    /// Counters so far.
+    #[must_use]
+    pub const fn stats(&self) -> PlivoStats {
+        self.stats
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn started(&mut self, now: Instant) -> Result<&mut Playout, CommandError> {
+        self.advance(now);
+        match self.state {
+            State::AwaitingStart | State::Down | State::Live => {
+                self.playout.as_mut().ok_or(CommandError::NotStarted)
+            }
+            State::Closing | State::Finished => Err(CommandError::Closed),
+        }
+    }
+
+    fn skip(&mut self, names: Vec<CheckpointName>, why: SkipReason) {
+        self.events.extend(names.into_iter().map(|name| PlivoEvent::Skipped { name, why }));
+    }
+
+    /// Resolves every pending mark: nobody will hear of them any more.
+    fn drop_marks(&mut self, why: SkipReason) {
+        let Some(playout) = &mut self.playout else { return };
+        let mut names = Vec::new();
+        while let Some(settled) = playout.settle_clear(self.now, false) {
+            names.extend(settled.skipped);
+        }
+        names.extend(playout.settle_loss(self.now).0.skipped);
+        names.extend(playout.drop_queue());
+        self.skip(names, why);
+    }
+
+    fn finish(&mut self) {
+        if self.state != State::Finished {
+            self.drop_marks(SkipReason::Ended);
+            self.state = State::Finished;
+            self.timers.stop_all();
+            self.urgent.clear();
+            self.events.push_back(PlivoEvent::Closed);
+        }
+    }
+
+    /// Ends the session badly: the caller returns the error.
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.drop_marks(SkipReason::Ended);
+        self.state = State::Finished;
+        self.timers.stop_all();
+        self.urgent.clear();
+        self.urgent
+            .push_back(Message::Close(CloseFrame::new(CloseFrame::POLICY_VIOLATION, error.to_string())));
+        error
+    }
+
+    /// The link is gone, or as good as gone.
+    fn lose_link(&mut self, close: Option<CloseFrame>, cause: LossCause) {
+        self.stats.links_lost += 1;
+        self.state = State::Down;
+        self.timers.stop_all();
+        self.timers.set(Timer::Redial, self.now + self.config.redial_timeout);
+        self.urgent.clear();
+        self.forgiven = 0;
+        let mut skipped = Vec::new();
+        let mut unheard = Duration::ZERO;
+        if let Some(playout) = &mut self.playout {
+            skipped = playout.rewind(self.now, self.last_input);
+            unheard = playout.queued();
+        }
+        self.skip(skipped, SkipReason::LinkLost);
+        self.events.push_back(PlivoEvent::LinkLost { close, cause, unheard });
+    }
+
+    fn on_opened(&mut self) {
+        if matches!(self.state, State::Live | State::AwaitingStart) {
+            self.lose_link(None, LossCause::Closed);
+        }
+        if self.info.is_some() {
+            self.life = self.life.next();
+        }
+        self.clocks = [TrackClock::default(); 2];
+        self.timers.stop(Timer::Redial);
+        self.timers.set(Timer::Start, self.now + self.config.start_timeout);
+        self.state = State::AwaitingStart;
+    }
+
+    fn on_closed(&mut self, close: Option<CloseFrame>) {
+        match self.state {
+            State::AwaitingStart | State::Live => {
+                let ended = close.as_ref().is_some_and(|frame| frame.code == CloseFrame::NORMAL);
+                self.lose_link(close, LossCause::Closed);
+                // Plivo dials again after a broken link, not after one it closed itself.
+                if ended {
+                    self.finish();
+                }
+            }
+            State::Closing => self.finish(),
+            State::Down | State::Finished => {}
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) -> Result<(), ProtocolError> {
+        match timer {
+            Timer::Close | Timer::Redial => self.finish(),
+            Timer::Media => self.give_up_link(LossCause::Silent, "no media"),
+            Timer::Start if self.info.is_some() => self.give_up_link(LossCause::Unstarted, "no start"),
+            Timer::Start => {
+                let limit = self.config.start_timeout;
+                return Err(self.fail(ProtocolError::Timeout { awaited: Awaited::Start, limit }));
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up_link(&mut self, cause: LossCause, reason: &str) {
+        self.lose_link(None, cause);
+        // Any code but 1000 tells Plivo that the link broke, so that it dials again.
+        self.urgent.push_back(Message::Close(CloseFrame::new(GOING_AWAY, reason)));
+    }
+
+    /// Resolves marks and clears whose answer is overdue.
+    fn expire(&mut self) {
+        if self.state != State::Live {
+            return;
+        }
+        let Some(playout) = &mut self.playout else { return };
+        while let Some(name) = playout.expire_mark(self.now, self.config.checkpoint_timeout) {
+            self.events.push_back(PlivoEvent::Skipped { name, why: SkipReason::TimedOut });
+        }
+        while playout.oldest_clear().is_some_and(|at| at + self.config.clear_timeout <= self.now) {
+            let Some(settled) = playout.settle_clear(self.now, false) else { break };
+            self.forgiven += 1;
+            let skipped = settled.skipped.into_iter();
+            self.events.extend(skipped.map(|name| PlivoEvent::Skipped { name, why: SkipReason::Cleared }));
+            self.events.push_back(PlivoEvent::ClearSettled { heard: settled.heard, acknowledged: false });
+        }
+    }
+}
+
+impl Machine for PlivoStream {
+    type Command = PlivoCommand;
+    type Event = PlivoEvent;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), ProtocolError> {
+        self.advance(now);
+        match (self.state, input) {
+            (State::Finished, _) => {}
+            (_, Input::Opened) => self.on_opened(),
+            (_, Input::Closed(close)) => self.on_closed(close),
+            (State::AwaitingStart | State::Live, Input::Text(text)) => {
+                self.last_input = self.now;
+                return self.on_text(text);
+            }
+            (State::AwaitingStart | State::Live, Input::Binary(_)) => self.on_unhandled("binary message"),
+            // What an abandoned link still delivers belongs to no life.
+            (State::Closing | State::Down, Input::Text(_) | Input::Binary(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn handle_command(&mut self, now: Instant, command: PlivoCommand) -> Result<(), CommandError> {
+        match command {
+            PlivoCommand::Clear => self.clear(now),
+            PlivoCommand::Checkpoint(name) => self.checkpoint(now, name),
+            PlivoCommand::Close => {
+                self.close(now);
+                Ok(())
+            }
+            PlivoCommand::Degraded(level) => {
+                self.advance(now);
+                self.degrade(level);
+                Ok(())
+            }
+            PlivoCommand::Play(audio) => self.play(now, audio),
+            PlivoCommand::SendDtmf(digits) => self.send_dtmf(now, &digits),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), ProtocolError> {
+        self.advance(now);
+        while let Some(timer) = self.timers.expired(self.now) {
+            self.fire(timer)?;
+        }
+        self.expire();
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self) -> Option<Message> {
+        if let Some(message) = self.urgent.pop_front() {
+            return Some(message);
+        }
+        if self.state != State::Live {
+            return None;
+        }
+        let outgoing = self.playout.as_mut()?.next(self.now, self.lead, self.config.frame)?;
+        Some(Message::Text(match outgoing {
+            Outgoing::Audio { text, bytes } => {
+                self.stats.frames += 1;
+                self.stats.audio_bytes += bytes as u64;
+                text
+            }
+            Outgoing::Mark(name) => {
+                let stream_id = self.info.as_ref().map_or("", |info| info.stream_id.as_str());
+                wire::event("checkpoint", &[("streamId", stream_id), ("name", &name)])
+            }
+        }))
+    }
+
+    fn poll_event(&mut self) -> Option<PlivoEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let live = self.playout.as_ref().filter(|_| self.state == State::Live);
+        let paced = live.and_then(|playout| playout.departure(self.now, self.lead, self.config.frame));
+        // Audio that may leave already waits for the link, not for the clock.
+        let paced = paced.filter(|at| *at > self.now);
+        let mark = live.and_then(|playout| playout.mark_deadline(self.config.checkpoint_timeout));
+        let clear = live.and_then(Playout::oldest_clear).map(|at| at + self.config.clear_timeout);
+        [self.timers.next(), paced, mark, clear].into_iter().flatten().min()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.state == State::Finished && self.events.is_empty()
+    }
+
+    fn close_command() -> Option<PlivoCommand> {
+        Some(PlivoCommand::Close)
+    }
+
+    fn is_perishable(_event: &PlivoEvent) -> bool {
+        // The caller's audio outlives a barge-in: it is what the caller said to interrupt us.
+        false
+    }
+}
+
+/// Whether audio begins like a RIFF file instead of with samples.
+fn is_wav(audio: &[u8]) -> bool {
+    audio.starts_with(b"RIFF") && audio.get(8..12) == Some(b"WAVE")
+}
+
+/// Marks that may be pending at once: an hour of sentences.
+const MAX_MARKS: usize = 1_024;
+/// Key tones and clears that may wait for the link.
+const MAX_URGENT: usize = 64;
+/// RFC 6455 §7.4.1: this end goes away from the link.
+const GOING_AWAY: u16 = 1001;
