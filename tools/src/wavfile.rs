@@ -262,6 +262,9 @@ pub enum WavProblem {
         /// Integer or float.
         kind: &'static str,
     },
+    /// Nothing but silence.
+    #[error("has no sound louder than -65 dBFS, expected speech; record it again")]
+    Silent,
     /// The file ends before its header says.
     #[error(
         "ends after {found:?} of the {promised:?} its header promises; copy it again, or mend it with `sox --ignore-length IN OUT`"
