@@ -1,6 +1,7 @@
 //! Words and DSP kernels for real-time voice.
 #![deny(unsafe_code)]
 
+mod conceal;
 mod dtmf;
 pub mod fade;
 mod fft;
@@ -10,10 +11,13 @@ mod frame;
 mod framer;
 pub mod g711;
 mod gain;
+mod jitter;
 pub mod level;
 mod limiter;
 pub mod mix;
+mod noise;
 pub mod pcm;
+mod pitch;
 mod record;
 mod resample;
 mod simd;
@@ -23,13 +27,16 @@ mod transcode;
 mod vad;
 mod wav;
 
+pub use conceal::Concealer;
 pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
 pub use filter::HighPass;
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
 pub use framer::Framer;
 pub use gain::Gain;
+pub use jitter::{JitterBuffer, JitterBufferConfig, JitterStats, Playout};
 pub use limiter::Limiter;
+pub use noise::ComfortNoise;
 pub use record::{RecordError, Recorder, RecorderConfig, Side};
 pub use resample::{Preset, Resampler};
 pub use transcode::Transcoder;

@@ -1,11 +1,15 @@
 //! Material the tests share: the shipped speech, its telephone version, and noise.
 
 use std::f32::consts::TAU;
+use std::sync::LazyLock;
 
 /// The shipped speech at 16 kHz; see `tests/data/README.md`.
 pub(crate) fn wideband() -> Vec<f32> {
-    let file = include_bytes!("../data/speech_16k.wav");
-    file[44..].chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.0).collect()
+    static SPEECH: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let file = include_bytes!("../data/speech_16k.wav");
+        file[44..].chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.0).collect()
+    });
+    SPEECH.clone()
 }
 
 /// Where the first sentence ends and the second begins, in samples at 16 kHz.
@@ -13,7 +17,8 @@ pub(crate) const SECOND_SENTENCE: usize = 43_007;
 
 /// The shipped speech through the telephone's band, at 8 kHz.
 pub(crate) fn telephone() -> Vec<f32> {
-    decimate(&band_pass(&wideband(), 16_000.0))
+    static SPEECH: LazyLock<Vec<f32>> = LazyLock::new(|| decimate(&band_pass(&wideband(), 16_000.0)));
+    SPEECH.clone()
 }
 
 /// 300 to 3400 Hz, by a windowed sinc of 20 ms.

@@ -1,13 +1,12 @@
 //! The voice detector finds telephone speech in noise, and nothing else.
 
-mod speech;
-
 use std::time::Duration;
 
-use speech::Noise;
 use voxline_audio::{
     FrameDuration, FrameSpec, SampleRate, VoiceActivity, VoiceDetector, VoiceDetectorConfig,
 };
+
+use crate::speech::{self, Noise};
 
 /// Sentences of the shipped speech with pauses of 1 to 2 s, over and over, and which 10 ms hold speech.
 fn conversation(voice: &[f32], hz: usize, repeats: usize) -> (Vec<f32>, Vec<bool>) {
