@@ -79,7 +79,7 @@ const PLAIN_RETRY: &str = "There was a short interruption. We are trying again."
 const PLAIN_STOP: &str = "Something is set up wrongly on our side. Please contact support.";
 
 /// Every code there is, one part a vendor.
-pub const CATALOGUE: &[&[CodeEntry]] = &[OURS, crate::plivo::PLIVO];
+pub const CATALOGUE: &[&[CodeEntry]] = &[OURS, crate::plivo::PLIVO, crate::agenthuman::CODES];
 
 const OURS: &[CodeEntry] = &[
     CodeEntry::new(

@@ -1,6 +1,7 @@
 //! Sans-IO state machines for real-time voice over WebSockets, both sides of every protocol.
 #![forbid(unsafe_code)]
 
+pub mod agenthuman;
 mod catalogue;
 mod error;
 mod json;

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failed test is a failed test")]
 
+mod agenthuman;
 mod plivo;
 mod runner;
 
@@ -58,6 +59,8 @@ fn play(text: &str) -> Result<(), String> {
     match script.machine.as_str() {
         "plivo-caller" => script.play::<plivo::Caller>(),
         "plivo-stream" => script.play::<plivo::Stream>(),
+        "agenthuman-client" => script.play::<agenthuman::Client>(),
+        "agenthuman-server" => script.play::<agenthuman::Server>(),
         other => Err(format!("1: no machine is called `{other}`")),
     }
 }
