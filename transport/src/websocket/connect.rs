@@ -221,7 +221,8 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-fn upgrade_request(endpoint: &Endpoint, nonce: &str) -> Request<Bytes> {
+/// The request that opens a link, with the credentials of the moment.
+pub(crate) fn upgrade_request(endpoint: &Endpoint, nonce: &str) -> Request<Bytes> {
     let mut request = endpoint.request();
     let headers = request.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

@@ -24,6 +24,7 @@ use voxline_protocol::{CloseFrame, Message};
 pub use self::accept::{ListenError, ListenerConfig, WebSocketExchange, WebSocketListener};
 pub use self::config::{StageTimeouts, WebSocketConfig};
 pub use self::connect::WebSocketConnector;
+pub(crate) use self::connect::upgrade_request;
 use self::io::{BoxIo, LinkIo};
 use crate::keepalive::{Due, Keepalive};
 use crate::{Incoming, Text, TransportError};

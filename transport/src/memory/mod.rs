@@ -1,5 +1,7 @@
 //! Links without a socket: for tests, for simulations on a paused clock, and inside one process.
 
+mod network;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
@@ -9,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use futures::{Sink, Stream};
 use voxline_protocol::{CloseFrame, Message};
 
+pub use self::network::{MemoryConnector, MemoryExchange, MemoryListener, Network};
 use crate::{Incoming, Text, TransportError};
 
 /// Two ends of one link; what goes into one comes out of the other.
