@@ -101,7 +101,7 @@ async fn a_refusal_ends_the_session_without_another_dial() {
             matches!(&error, SessionError::Transport(TransportError::Refused { status: got, .. }) if *got == status),
             "{error:?}"
         );
-        assert_eq!(dials.lock().unwrap().len(), 3);
+        assert_eq!(dials.times().len(), 3);
     }
 }
 
@@ -112,7 +112,7 @@ async fn the_server_stated_wait_is_kept() {
     let _session = Session::builder(Talker::default()).retry(policy()).connect(plan).await.unwrap();
     drop(links.recv().await.unwrap());
     links.recv().await.unwrap();
-    let dials = dials.lock().unwrap();
+    let dials = dials.times();
     assert!(dials[2] - dials[1] >= 40 * SECOND, "{:?}", dials[2] - dials[1]);
 }
 
@@ -134,7 +134,7 @@ async fn a_peer_that_hangs_up_at_once_is_dialled_ever_more_slowly() {
         panic!("{outcome:?}")
     };
     assert!(matches!(*last, SessionError::Transport(TransportError::Reset(_))), "{last:?}");
-    assert_eq!(dials.lock().unwrap().len(), 9);
+    assert_eq!(dials.times().len(), 9);
     assert!(begun.elapsed() > 20 * SECOND, "{:?}", begun.elapsed());
     hang_up.await.unwrap();
 }
@@ -148,7 +148,7 @@ async fn an_open_breaker_refuses_a_new_session_at_once() {
     let dials = plan.dials.clone();
     let error = Session::builder(Talker::default()).limits(&limits).connect(plan).await.unwrap_err();
     assert!(matches!(error, SessionError::HeldBack { .. }), "{error:?}");
-    assert!(dials.lock().unwrap().is_empty());
+    assert!(dials.times().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -176,14 +176,24 @@ pub(crate) struct Plan {
     steps: Mutex<VecDeque<Meets>>,
     far_ends: mpsc::UnboundedSender<MemoryTransport>,
     capacity: usize,
-    pub(crate) dials: Arc<Mutex<Vec<tokio::time::Instant>>>,
+    pub(crate) dials: DialLog,
 }
 
 impl Plan {
     pub(crate) fn new(steps: &[Meets], capacity: usize) -> (Self, mpsc::UnboundedReceiver<MemoryTransport>) {
         let (far_ends, links) = mpsc::unbounded_channel();
         let steps = Mutex::new(steps.iter().copied().collect());
-        (Self { steps, far_ends, capacity, dials: Arc::default() }, links)
+        (Self { steps, far_ends, capacity, dials: DialLog::default() }, links)
+    }
+}
+
+/// When each dial began.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DialLog(Arc<Mutex<Vec<Instant>>>);
+
+impl DialLog {
+    pub(crate) fn times(&self) -> Vec<Instant> {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -191,7 +201,7 @@ impl Connector for Plan {
     type Transport = MemoryTransport;
 
     async fn connect(&self) -> Result<MemoryTransport, TransportError> {
-        self.dials.lock().unwrap().push(tokio::time::Instant::now());
+        self.dials.0.lock().unwrap().push(tokio::time::Instant::now().into_std());
         let step = self.steps.lock().unwrap().pop_front().unwrap_or(Meets::Link);
         tokio::time::sleep(Duration::from_millis(20)).await;
         match step {
@@ -290,4 +300,42 @@ pub(crate) async fn rest(
 
 pub(crate) fn line(text: impl Into<String>) -> Say {
     Say::Line(text.into())
+}
+
+/// How often to repeat: `light`, or `heavy` where `VOXLINE_HEAVY` is set.
+pub(crate) fn heavy(light: u64, heavy: u64) -> u64 {
+    if std::env::var_os("VOXLINE_HEAVY").is_some() { heavy } else { light }
+}
+
+/// Shown when a test fails, for the next run to start with.
+#[expect(clippy::print_stdout, reason = "the test runner shows what a failed test printed")]
+pub(crate) fn print_seed(seed: u64) {
+    println!("seed {seed}");
+}
+
+/// Repeatable numbers: xorshift64*, Vigna 2016.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        random.below(2); // neighbouring seeds part ways
+        random
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % bound
+    }
+
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn millis(&mut self, bound: u64) -> Duration {
+        Duration::from_millis(self.below(bound))
+    }
 }

@@ -1,0 +1,337 @@
+//! Proves that a pool lends only living sessions, in order, without a handshake, and counts them exactly.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::task::{JoinHandle, JoinSet, LocalSet};
+use tokio::time::Instant;
+use voxline_session::{Pool, PoolConfig, Probe, SessionError};
+use voxline_transport::TransportError;
+
+use support::{Heard, Meets, Plan, Random, Say, Talker, heard, line, serve};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config(max: usize) -> PoolConfig<Talker> {
+    PoolConfig::new(max, |event| *event == Heard::Ready)
+}
+
+fn probe() -> Probe<Talker> {
+    Probe::new(|| Say::Clear, |event| *event == Heard::Cleared).with_times(10 * SECOND, SECOND)
+}
+
+/// A vendor whose links can be cut.
+#[derive(Debug)]
+struct Vendor {
+    accepting: JoinHandle<()>,
+    cut: tokio::sync::broadcast::Sender<Cut>,
+    open: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    All,
+    /// The link with this number, counted from 0.
+    One(usize),
+}
+
+impl Vendor {
+    fn new(
+        mut links: tokio::sync::mpsc::UnboundedReceiver<voxline_transport::memory::MemoryTransport>,
+    ) -> Self {
+        let (cut, _) = tokio::sync::broadcast::channel(1_024);
+        let open = Arc::new(AtomicUsize::new(0));
+        let (cuts, count) = (cut.clone(), Arc::clone(&open));
+        let accepting = tokio::spawn(async move {
+            let mut served = JoinSet::new();
+            let mut number = 0;
+            while let Some(link) = links.recv().await {
+                let (mut cuts, count, this) = (cuts.subscribe(), Arc::clone(&count), number);
+                count.fetch_add(1, Ordering::Relaxed);
+                served.spawn(async move {
+                    let cut = async {
+                        while let Ok(cut) = cuts.recv().await {
+                            if matches!(cut, Cut::All) || matches!(cut, Cut::One(number) if number == this) {
+                                return;
+                            }
+                        }
+                    };
+                    tokio::select! {
+                        _ = serve(link) => {}
+                        () = cut => {}
+                    }
+                    count.fetch_sub(1, Ordering::Relaxed);
+                });
+                number += 1;
+            }
+            while served.join_next().await.is_some() {}
+        });
+        Self { accepting, cut, open }
+    }
+
+    fn cut(&self, cut: Cut) {
+        let _ = self.cut.send(cut);
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+fn pool(steps: &[Meets], config: PoolConfig<Talker>) -> (Pool<Talker, Plan>, Vendor) {
+    let (plan, links) = Plan::new(steps, 16);
+    (Pool::new(plan, Talker::default, config), Vendor::new(links))
+}
+
+fn dials(pool: &Pool<Talker, Plan>) -> usize {
+    pool.connector().dials.times().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_session_is_lent_at_once_and_without_a_dial() {
+    let (pool, _vendor) = pool(&[], config(4).with_min_standby(2));
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((pool.status().standby, dials(&pool)), (2, 2));
+    let begun = Instant::now();
+    let mut lease = pool.acquire().await.unwrap();
+    assert_eq!((begun.elapsed(), dials(&pool)), (Duration::ZERO, 2));
+
+    let (sender, receiver) = lease.session().halves();
+    sender.send(Say::Clear).await.unwrap();
+    assert_eq!(heard(receiver).await, Some(Heard::Cleared), "initialised, and silent since");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((pool.status().standby, pool.status().lent, dials(&pool)), (2, 1, 3), "another is kept warm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn borrowers_are_served_in_the_order_they_asked() {
+    let (pool, _vendor) = pool(&[], config(1).with_acquire_limit(60 * SECOND));
+    let order = RefCell::new(Vec::new());
+    join_all((0..8).map(|number| {
+        let (pool, order) = (&pool, &order);
+        async move {
+            let lease = pool.acquire().await.unwrap();
+            order.borrow_mut().push(number);
+            tokio::time::sleep(SECOND).await;
+            lease.give_back();
+        }
+    }))
+    .await;
+    assert_eq!(*order.borrow(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(dials(&pool), 1, "one session served them all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_standby_costs_the_borrower_nothing() {
+    let (pool, vendor) = pool(&[], config(4).with_min_standby(2));
+    tokio::time::sleep(SECOND).await;
+    vendor.cut(Cut::One(0));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
+    let mut lease = pool.acquire().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(lease.session().metrics().link_up);
+    tokio::time::sleep(SECOND).await;
+    let status = pool.status();
+    assert_eq!((status.standby, status.lent, status.died, vendor.open()), (2, 1, 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_comes_back_fills_the_standby_again() {
+    let mut steps = vec![Meets::Link; 2];
+    steps.extend([Meets::Nobody; 12]);
+    let (pool, vendor) = pool(&steps, config(4).with_min_standby(2));
+    tokio::time::sleep(SECOND).await;
+    vendor.cut(Cut::All);
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!((pool.status().standby, vendor.open()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_no_longer_answers_is_replaced_and_never_lent() {
+    let (plan, mut links) = Plan::new(&[], 16);
+    let pool = Pool::new(plan, Talker::default, config(2).with_probe(probe()));
+    let mut far = support::FarEnd(links.recv().await.unwrap());
+    assert_eq!(far.hear().await.as_deref(), Some("hello"));
+    far.say("ready").await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(pool.status().standby, 1);
+    let vendor = Vendor::new(links);
+    tokio::time::sleep(11 * SECOND).await; // asked after 10 s, and given 1 s to answer
+    assert_eq!(pool.status().died, 1);
+    assert_eq!(far.hear().await.as_deref(), Some("clear"));
+    assert_eq!((pool.status().standby, vendor.open()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_back_is_lent_again_only_after_it_answered() {
+    let (pool, _vendor) = pool(&[], config(1).with_probe(probe()));
+    let mut lease = pool.acquire().await.unwrap();
+    let (sender, _) = lease.session().halves();
+    sender.send(line("one")).await.unwrap();
+    let sent = sender.metrics().messages_sent;
+    lease.give_back();
+    let mut lease = pool.acquire().await.unwrap();
+    let (sender, receiver) = lease.session().halves();
+    let metrics = sender.metrics();
+    assert_eq!(metrics.messages_sent, sent + 2, "the line, and the pool's probe");
+    assert_eq!(metrics.events_queued, 0, "nothing of the borrower before");
+    sender.send(Say::Clear).await.unwrap();
+    assert_eq!(heard(receiver).await, Some(Heard::Cleared));
+    assert_eq!(dials(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_untouched_lease_goes_back_and_a_used_one_is_closed() {
+    let (pool, vendor) = pool(&[], config(1));
+    drop(pool.acquire().await.unwrap());
+    assert_eq!((pool.status().standby, dials(&pool)), (1, 1));
+    let mut lease = pool.acquire().await.unwrap();
+    lease.session();
+    drop(lease);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((pool.status().standby, dials(&pool), vendor.open()), (1, 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_counts_until_it_is_dropped() {
+    let (pool, _vendor) = pool(&[], config(1).with_acquire_limit(SECOND));
+    let (session, slot) = pool.acquire().await.unwrap().into_parts();
+    let error = pool.acquire().await.unwrap_err();
+    assert!(matches!(error, SessionError::PoolTimeout { in_use: 1, max: 1, .. }), "{error:?}");
+    drop((session, slot));
+    pool.acquire().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_and_surplus_sessions_are_replaced_or_closed() {
+    let (pool, vendor) = pool(&[], config(8).with_max_age(100 * SECOND).with_idle_limit(10 * SECOND));
+    let leases = join_all((0..4).map(|_| pool.acquire())).await;
+    drop(leases);
+    assert_eq!(pool.status().standby, 5, "one for each borrower, and the standby");
+    tokio::time::sleep(50 * SECOND).await;
+    assert_eq!((pool.status().standby, vendor.open()), (1, 1), "surplus");
+    let before = pool.status().opened;
+    tokio::time::sleep(400 * SECOND).await;
+    assert_eq!((pool.status().opened - before, vendor.open()), (4, 1), "age");
+    assert_eq!(pool.status().died, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_refusal_is_told_to_who_waits() {
+    let (pool, _vendor) = pool(&[Meets::Refusal(401)], config(2).with_min_standby(0));
+    let error = pool.acquire().await.unwrap_err();
+    assert!(
+        matches!(error, SessionError::Transport(TransportError::Refused { status: 401, .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_never_ready_is_given_up() {
+    let (pool, _vendor) = pool(&[Meets::Silence], config(2).with_min_standby(0).with_ready_limit(3 * SECOND));
+    let begun = Instant::now();
+    pool.acquire().await.unwrap();
+    assert!((3..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_turns_away_who_waits_and_leaves_nothing() {
+    let (pool, vendor) = pool(&[], config(2).with_min_standby(2));
+    let lease = pool.acquire().await.unwrap();
+    let other = pool.acquire().await.unwrap();
+    drop(other);
+    let third = pool.acquire().await.unwrap();
+    let waiting = pool.acquire();
+    let closing = async {
+        tokio::task::yield_now().await;
+        pool.close().await;
+    };
+    let (waited, ()) = tokio::join!(waiting, closing);
+    assert!(matches!(waited, Err(SessionError::PoolClosed)), "{waited:?}");
+    assert!(matches!(pool.acquire().await, Err(SessionError::PoolClosed)));
+    assert_eq!(vendor.open(), 2, "leases outlive the pool's closing");
+    drop((lease, third));
+    drop(pool);
+    vendor.accepting.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_pool_cuts_everything_it_holds() {
+    let (pool, vendor) = pool(&[], config(8).with_min_standby(8));
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(vendor.open(), 8);
+    drop(pool);
+    vendor.accepting.await.unwrap();
+}
+
+/// 1,000 borrowers at once; some give up, some sessions die, some leases are dropped in use.
+#[tokio::test(start_paused = true)]
+async fn counts_stay_exact_through_cancellation_and_death() {
+    for seed in 0..support::heavy(3, 200) {
+        support::print_seed(seed);
+        LocalSet::new().run_until(chaos(seed)).await;
+    }
+}
+
+async fn chaos(seed: u64) {
+    const MAX: usize = 20;
+    let config = config(MAX).with_min_standby(3).with_acquire_limit(600 * SECOND).with_probe(probe());
+    let (pool, vendor) = pool(&[], config);
+    let pool = Rc::new(pool);
+    let (asked, served) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+    let borrowed = Rc::new(RefCell::new(HashSet::new()));
+    let mut tasks = Vec::new();
+    for number in 0..1_000 {
+        let mut random = Random::new(seed * 1_000 + number);
+        let (pool, asked, served) = (Rc::clone(&pool), Rc::clone(&asked), Rc::clone(&served));
+        let (borrowed, cuts) = (Rc::clone(&borrowed), vendor.cut.clone());
+        tasks.push(tokio::task::spawn_local(async move {
+            tokio::time::sleep(random.millis(200)).await;
+            let patience = if random.one_in(3) { random.millis(400) } else { 1_000 * SECOND };
+            let place = asked.replace(asked.get() + 1);
+            let Ok(lease) = tokio::time::timeout(patience, pool.acquire()).await else { return false };
+            let mut lease = lease.unwrap();
+            served.borrow_mut().push(place);
+            borrowed.borrow_mut().insert(number);
+            let status = pool.status();
+            assert!(borrowed.borrow().len() <= status.lent, "{status:?}");
+            assert!(status.lent + status.opening + status.standby <= MAX, "{status:?}");
+            if random.one_in(10) {
+                let _ = cuts.send(Cut::One(random.below(1_000) as usize));
+            }
+            if random.one_in(2) {
+                lease.session();
+            }
+            tokio::time::sleep(random.millis(40)).await;
+            borrowed.borrow_mut().remove(&number);
+            match random.below(3) {
+                0 => drop(lease),
+                1 => lease.give_back(),
+                _ => drop(lease.into_parts()),
+            }
+            true
+        }));
+    }
+    let outcomes: Vec<bool> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    let served = served.take();
+    assert!(served.is_sorted(), "served out of order: {served:?}");
+    assert_eq!(outcomes.iter().filter(|served| **served).count(), served.len());
+    assert!((600..1_000).contains(&served.len()), "{} served", served.len());
+
+    let status = pool.status();
+    assert_eq!((status.lent, status.waiting), (0, 0), "{status:?}");
+    tokio::time::sleep(300 * SECOND).await;
+    let status = pool.status();
+    assert_eq!((status.standby, status.opening, vendor.open()), (3, 0, 3), "{status:?}");
+    pool.close().await;
+    drop(pool);
+    vendor.accepting.await.unwrap();
+}
