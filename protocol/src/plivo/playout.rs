@@ -290,7 +290,10 @@ impl Playout {
         let lag = self.lag();
         let end = self.current.timeline.end();
         let kept = self.current.sent.front().map_or(end, |(at, _)| *at);
-        let resume = self.current.estimate(alive.min(now), lag).max(kept);
+        // What arrived last left Plivo half a round trip earlier, when it had played what left here
+        // another half before that. The longest trip seen counts: rather a syllable twice than none.
+        let trip = self.round_trips.iter().max().map_or(CAUTIOUS_ROUND_TRIP, |trip| *trip + JITTER);
+        let resume = self.current.estimate(alive.min(now), trip).max(kept);
         let mut span = self.current.span(now, lag);
         span.estimate = resume - self.current.timeline.start();
         let mut segment = std::mem::replace(&mut self.current, Segment::new(self.format, resume));
@@ -501,5 +504,9 @@ fn concat(parts: impl Iterator<Item = Bytes>) -> Bytes {
 const ROUND_TRIPS: usize = 8;
 /// Taken as the round trip until an acknowledgement shows one.
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(60);
+/// The same where too little is worse than too much.
+const CAUTIOUS_ROUND_TRIP: Duration = Duration::from_millis(300);
+/// How much longer than the longest round trip seen the last one may have been.
+const JITTER: Duration = Duration::from_millis(80);
 /// Audio kept behind the estimated position, for a link that died some time before anybody noticed.
 const KEPT_BEHIND: Duration = Duration::from_secs(2);
