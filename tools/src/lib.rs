@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod simulate;
+pub mod timeline;
 pub mod wavfile;
