@@ -4,6 +4,7 @@
 mod endpoint;
 mod error;
 mod exchange;
+mod fault;
 mod http1;
 mod keepalive;
 pub mod memory;
@@ -15,6 +16,7 @@ mod websocket;
 pub use endpoint::{Endpoint, EndpointError, Key};
 pub use error::{CODES, ConnectStage, Retry, TransportError};
 pub use exchange::{Acceptor, Exchange, text_response};
+pub use fault::{FaultHandle, FaultPlan, Faulty, FaultyConnector, Stall};
 pub use proxy::Proxy;
 pub use tls::{ClientTls, ServerTls, TlsError};
 pub use transport::{Connector, Incoming, Text, Transport};
