@@ -1,6 +1,7 @@
 //! Words and DSP kernels for real-time voice.
 #![deny(unsafe_code)]
 
+mod clip;
 mod conceal;
 mod dtmf;
 pub mod fade;
@@ -14,6 +15,7 @@ mod gain;
 mod jitter;
 pub mod level;
 mod limiter;
+mod loudness;
 pub mod mix;
 mod noise;
 pub mod pcm;
@@ -27,6 +29,7 @@ mod transcode;
 mod vad;
 mod wav;
 
+pub use clip::{ClipMeter, ClipReport};
 pub use conceal::Concealer;
 pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
 pub use filter::HighPass;
@@ -36,6 +39,7 @@ pub use framer::Framer;
 pub use gain::Gain;
 pub use jitter::{JitterBuffer, JitterBufferConfig, JitterStats, Playout};
 pub use limiter::Limiter;
+pub use loudness::{LoudnessMeter, TruePeak};
 pub use noise::ComfortNoise;
 pub use record::{RecordError, Recorder, RecorderConfig, Side};
 pub use resample::{Preset, Resampler};
