@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::SampleRate;
 use crate::level::from_dbfs;
 use crate::tame::tame;
+use crate::{SampleRate, TruePeak};
 
 /// A look-ahead limiter: the gain is already down when a peak arrives, so nothing is ever clipped.
 ///
@@ -25,6 +25,8 @@ use crate::tame::tame;
 #[derive(Debug, Clone)]
 pub struct Limiter {
     ceiling: f32,
+    /// Sees what stands between the samples, where that is asked for.
+    between: Option<TruePeak>,
     /// The samples still to leave, oldest first: as many as the latency.
     delay: VecDeque<f32>,
     /// Needs that a later, smaller one has not made void, smallest first, each with its position.
@@ -42,18 +44,32 @@ impl Limiter {
     /// the top. Above 0 it would let the conversion to `i16` clip.
     #[must_use]
     pub fn new(rate: SampleRate, ceiling_dbfs: f32) -> Self {
-        let latency = rate.hz() as usize / 200;
+        Self::with_peaks(rate, ceiling_dbfs, None)
+    }
+
+    /// A limiter that lets nothing past `ceiling_dbfs` between the samples either, to a tenth of a decibel: what a
+    /// converter makes of them may stand 3 dB over the highest. It is [`latency`](Self::latency) 16 samples later
+    /// and costs as much more as a [`TruePeak`].
+    #[must_use]
+    pub fn with_true_peak(rate: SampleRate, ceiling_dbfs: f32) -> Self {
+        Self::with_peaks(rate, ceiling_dbfs, Some(TruePeak::new()))
+    }
+
+    fn with_peaks(rate: SampleRate, ceiling_dbfs: f32, between: Option<TruePeak>) -> Self {
+        let ahead = rate.hz() as usize / 200;
+        let latency = ahead + if between.is_some() { TruePeak::DELAY } else { 0 };
         let mut limiter = Self {
+            between,
             ceiling: from_dbfs(ceiling_dbfs),
             delay: VecDeque::with_capacity(latency + 1),
-            needs: VecDeque::with_capacity(latency + 2),
-            gains: VecDeque::with_capacity(latency + 2),
+            needs: VecDeque::with_capacity(ahead + 2),
+            gains: VecDeque::with_capacity(ahead + 2),
             gain_sum: 0,
             held: 1.0,
             release: 1.0 - (-1.0 / (RELEASE_SECONDS * rate.hz() as f32)).exp(),
             position: 0,
         };
-        limiter.fill(latency);
+        limiter.fill(latency, ahead + 1);
         limiter
     }
 
@@ -64,7 +80,9 @@ impl Limiter {
         let full = window as f32 * UNIT;
         for sample in frame {
             let newest = tame(*sample);
-            let gain = self.next_gain(newest.abs(), window as u64);
+            let magnitude =
+                self.between.as_mut().map_or_else(|| newest.abs(), |between| between.next(newest));
+            let gain = self.next_gain(magnitude, window as u64);
             self.gain_sum += u64::from(gain);
             self.gain_sum -= u64::from(self.gains.pop_front().unwrap_or(0));
             self.gains.push_back(gain);
@@ -91,7 +109,7 @@ impl Limiter {
         (self.held * UNIT) as u32
     }
 
-    /// By how many samples what leaves is late: 5 ms. Feed that many zeros to have the end out.
+    /// By how many samples what leaves is late: 5 ms, and 16 samples for true peaks. Feed that many zeros to have the end out.
     #[must_use]
     pub fn latency(&self) -> usize {
         self.delay.len()
@@ -99,16 +117,19 @@ impl Limiter {
 
     /// Forgets the past and the samples still inside.
     pub fn reset(&mut self) {
-        self.fill(self.latency());
+        self.fill(self.latency(), self.gains.len());
+        if let Some(between) = &mut self.between {
+            between.reset();
+        }
     }
 
-    fn fill(&mut self, latency: usize) {
+    fn fill(&mut self, latency: usize, window: usize) {
         self.delay.clear();
         self.delay.resize(latency, 0.0);
         self.needs.clear();
         self.gains.clear();
-        self.gains.resize(latency + 1, UNIT as u32);
-        self.gain_sum = (latency as u64 + 1) * UNIT as u64;
+        self.gains.resize(window, UNIT as u32);
+        self.gain_sum = window as u64 * UNIT as u64;
         self.held = 1.0;
         self.position = 0;
     }
@@ -132,6 +153,22 @@ mod tests {
         limiter.process(&mut out);
         assert_eq!(out[..40], [0.0; 40]);
         assert_eq!(out[40..], wave[..360]);
+    }
+
+    #[test]
+    fn a_true_peak_limiter_sees_between_the_samples() {
+        // A sine at a quarter of the rate, sampled 3 dB under its tops.
+        let sine: Vec<f32> =
+            (0..4_000).map(|n| 0.9 * ((2 * n + 1) as f32 * core::f32::consts::FRAC_PI_4).sin()).collect();
+        let peak_of = |mut limiter: Limiter| {
+            let mut out = sine.clone();
+            limiter.process(&mut out);
+            let mut peak = TruePeak::new();
+            peak.process(&out[1_000..3_000]);
+            peak.dbtp()
+        };
+        assert!(peak_of(Limiter::new(SampleRate::Hz8000, -3.0)) > -1.1);
+        assert!(peak_of(Limiter::with_true_peak(SampleRate::Hz8000, -3.0)) < -2.9);
     }
 
     #[test]
