@@ -79,7 +79,8 @@ const PLAIN_RETRY: &str = "There was a short interruption. We are trying again."
 const PLAIN_STOP: &str = "Something is set up wrongly on our side. Please contact support.";
 
 /// Every code there is, one part a vendor.
-pub const CATALOGUE: &[&[CodeEntry]] = &[OURS, crate::plivo::PLIVO, crate::agenthuman::CODES];
+pub const CATALOGUE: &[&[CodeEntry]] =
+    &[OURS, crate::plivo::PLIVO, crate::agenthuman::CODES, crate::slng::codes::ENTRIES];
 
 const OURS: &[CodeEntry] = &[
     CodeEntry::new(

@@ -9,6 +9,7 @@ mod life;
 mod machine;
 pub mod plivo;
 mod secret;
+pub mod slng;
 mod timer;
 
 pub use catalogue::{CATALOGUE, Code, CodeEntry};

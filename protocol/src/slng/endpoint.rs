@@ -1,0 +1,499 @@
+//! Where a link goes and what its upgrade carries: built by the client, checked by the server.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::slng::wire::encode;
+use crate::slng::{ConfigError, codes};
+use crate::{Code, Secret};
+
+/// Which of the gateway's two services a route serves.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Speech to text.
+    Stt,
+    /// Text to speech.
+    Tts,
+}
+
+impl Service {
+    /// The path of `model` on the unified bridge.
+    #[must_use]
+    pub fn path(self, model: &str) -> String {
+        let service = match self {
+            Self::Stt => "stt",
+            Self::Tts => "tts",
+        };
+        format!("{BRIDGE}{service}/{model}")
+    }
+
+    /// The service and the model that a request's path names; `None` if it is no bridge path.
+    ///
+    /// ```
+    /// use voxline_protocol::slng::Service;
+    ///
+    /// let path = "/v1/bridges/unmute/tts/slng/deepgram/aura%3A2-en";
+    /// assert_eq!(Service::of_path(path), Some((Service::Tts, "slng/deepgram/aura:2-en".to_owned())));
+    /// assert_eq!(Service::of_path("/v1/health"), None);
+    /// ```
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<(Self, String)> {
+        let rest = path.strip_prefix(BRIDGE)?;
+        let (service, model) = rest.split_once('/')?;
+        let service = match service {
+            "stt" => Self::Stt,
+            "tts" => Self::Tts,
+            _ => return None,
+        };
+        let model = percent_decode(model)?;
+        let model = model.trim_end_matches('/');
+        (!model.is_empty()).then(|| (service, model.to_owned()))
+    }
+}
+
+/// Which part of the world serves a link; without one the nearest does.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Region {
+    /// Exact regions such as `eu-north-1`, the preferred one first.
+    Exact(Vec<String>),
+    /// A part of the world: `na`, `eu`, `ap`.
+    WorldPart(String),
+}
+
+/// The address and the headers of one kind of link.
+///
+/// ```
+/// use voxline_protocol::Secret;
+/// use voxline_protocol::slng::{Route, Service};
+///
+/// let key = Secret::new("slng_cu_123")?;
+/// let route = Route::new("https://api.slng.ai", Service::Tts, "slng/deepgram/aura:2-en", key)?
+///     .with_session("call-7")?;
+/// assert_eq!(route.url(), "wss://api.slng.ai/v1/bridges/unmute/tts/slng/deepgram/aura:2-en");
+/// assert_eq!(route.headers()[0], ("Authorization", "Bearer slng_cu_123".to_owned()));
+/// assert_eq!(route.headers()[1], ("X-SLNG-Session-Id", "call-7".to_owned()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    base: String,
+    service: Service,
+    model: String,
+    key: Secret,
+    key_in_url: bool,
+    provider_key: Option<Secret>,
+    region: Option<Region>,
+    agent: Option<String>,
+    session: Option<String>,
+}
+
+impl Route {
+    /// A link to `model` at `base`: `wss://`, `https://`, `ws://` or `http://`, a host, perhaps a port and a path.
+    ///
+    /// # Errors
+    /// The base has another scheme, no host, or a query; or the model is no path of two or more segments.
+    pub fn new(base: &str, service: Service, model: &str, key: Secret) -> Result<Self, ConfigError> {
+        Ok(Self {
+            base: web_socket_base(base)?,
+            service,
+            model: checked_model(model)?,
+            key,
+            key_in_url: false,
+            provider_key: None,
+            region: None,
+            agent: None,
+            session: None,
+        })
+    }
+
+    /// Sends the key as `?token=`, for transports that cannot set headers. It then stands in the log
+    /// of every proxy on the way, so use a short-lived one.
+    #[must_use]
+    pub const fn with_key_in_url(mut self) -> Self {
+        self.key_in_url = true;
+        self
+    }
+
+    /// Bills a provider account of your own.
+    ///
+    /// # Errors
+    /// The model is hosted by the gateway itself (`slng/…`), which has no provider account.
+    pub fn with_provider_key(mut self, key: Secret) -> Result<Self, ConfigError> {
+        if self.model.starts_with(HOSTED) {
+            let remedy = "leave the provider key out, or use the model without the `slng/` prefix";
+            return Err(ConfigError::new("provider key", format!("given for `{}`", self.model), remedy));
+        }
+        self.provider_key = Some(key);
+        Ok(self)
+    }
+
+    /// Serves the link from `region`.
+    ///
+    /// # Errors
+    /// A name is empty or holds anything but letters, digits and hyphens.
+    pub fn with_region(mut self, region: Region) -> Result<Self, ConfigError> {
+        let names = match &region {
+            Region::Exact(names) => names.as_slice(),
+            Region::WorldPart(name) => std::slice::from_ref(name),
+        };
+        let is_name = |name: &String| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if names.is_empty() || !names.iter().all(is_name) {
+            let remedy = "use names such as `eu-north-1`, or a world part such as `eu`";
+            return Err(ConfigError::new("region", format!("{names:?}"), remedy));
+        }
+        self.region = Some(region);
+        Ok(self)
+    }
+
+    /// Labels usage with an agent.
+    ///
+    /// # Errors
+    /// The label is empty, longer than 128 characters, or holds a comma or a control character.
+    pub fn with_agent(mut self, label: &str) -> Result<Self, ConfigError> {
+        self.agent = Some(checked_label("agent label", label)?);
+        Ok(self)
+    }
+
+    /// Labels usage with a session.
+    ///
+    /// # Errors
+    /// As [`with_agent`](Self::with_agent).
+    pub fn with_session(mut self, label: &str) -> Result<Self, ConfigError> {
+        self.session = Some(checked_label("session label", label)?);
+        Ok(self)
+    }
+
+    /// The address to dial. It holds the key if [`with_key_in_url`](Self::with_key_in_url) was asked for.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let mut url = self.url_without_key();
+        if self.key_in_url {
+            url.push_str("?token=");
+            percent_encode(&mut url, self.key.expose(), "");
+        }
+        url
+    }
+
+    /// The address as it may be logged.
+    #[must_use]
+    pub fn url_without_key(&self) -> String {
+        let mut url = self.base.clone();
+        percent_encode(&mut url, &self.service.path(&self.model), "/:");
+        url
+    }
+
+    /// The upgrade's headers, the key's first unless it travels in the address. They hold keys: for
+    /// the line that puts them on the wire, and for nothing else.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::new();
+        if !self.key_in_url {
+            headers.push(("Authorization", format!("Bearer {}", self.key.expose())));
+        }
+        if let Some(key) = &self.provider_key {
+            headers.push(("X-Slng-Provider-Key", key.expose().to_owned()));
+        }
+        match &self.region {
+            Some(Region::Exact(names)) => {
+                headers.push(("X-Region-Override", names.join(", ").to_ascii_lowercase()));
+            }
+            Some(Region::WorldPart(name)) => {
+                headers.push(("X-World-Part-Override", name.to_ascii_lowercase()));
+            }
+            None => {}
+        }
+        let labels = [("X-SLNG-Agent-Id", &self.agent), ("X-SLNG-Session-Id", &self.session)];
+        headers.extend(labels.into_iter().filter_map(|(name, label)| Some((name, label.clone()?))));
+        headers
+    }
+}
+
+/// What an upgrade request offers, as a server reads it.
+#[non_exhaustive]
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `X-API-Key` header, which one published client sends as well.
+    pub api_key: Option<String>,
+    /// The `X-Slng-Provider-Key` header.
+    pub provider_key: Option<String>,
+    /// The query, without its question mark.
+    pub query: Option<String>,
+}
+
+impl Credentials {
+    /// Takes what matters here from a request's headers and query.
+    ///
+    /// ```
+    /// use voxline_protocol::slng::Credentials;
+    ///
+    /// let credentials = Credentials::read([("authorization", "Bearer abc"), ("Host", "h")], None);
+    /// assert_eq!(credentials.authorization.as_deref(), Some("Bearer abc"));
+    /// ```
+    #[must_use]
+    pub fn read<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>, query: Option<&str>) -> Self {
+        let mut read = Self { query: query.map(str::to_owned), ..Self::default() };
+        for (name, value) in headers {
+            let place = match name.to_ascii_lowercase().as_str() {
+                "authorization" => &mut read.authorization,
+                "x-api-key" => &mut read.api_key,
+                "x-slng-provider-key" => &mut read.provider_key,
+                _ => continue,
+            };
+            *place = Some(value.to_owned());
+        }
+        read
+    }
+
+    /// The key that was offered: the `Authorization` header's, else the `X-API-Key` header's, else the query's token.
+    fn key(&self) -> Option<String> {
+        if let Some(authorization) = &self.authorization {
+            let (scheme, key) = authorization.trim().split_once(' ')?;
+            return scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned());
+        }
+        self.api_key.clone().or_else(|| {
+            let pairs = self.query.as_deref()?.split('&');
+            pairs.filter_map(|pair| pair.strip_prefix("token=")).find_map(percent_decode)
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |present: bool| if present { "given" } else { "none" };
+        f.debug_struct("Credentials")
+            .field("authorization", &told(self.authorization.is_some()))
+            .field("api_key", &told(self.api_key.is_some()))
+            .field("provider_key", &told(self.provider_key.is_some()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides on an upgrade to `model` as the gateway does. `accepts` judges the key.
+///
+/// ```
+/// use voxline_protocol::slng::{Credentials, authorise};
+///
+/// let with_token = Credentials::read([], Some("region=eu&token=a%2Bb"));
+/// assert!(authorise(&with_token, "deepgram/aura:2", |key| key == "a+b").is_ok());
+/// let refused = authorise(&Credentials::default(), "deepgram/aura:2", |_| true).unwrap_err();
+/// assert_eq!(refused.status(), 401);
+/// ```
+///
+/// # Errors
+/// No key, a key that is not accepted, or a provider key for a model the gateway hosts itself.
+pub fn authorise(
+    credentials: &Credentials,
+    model: &str,
+    accepts: impl FnOnce(&str) -> bool,
+) -> Result<(), AccessRefused> {
+    match credentials.key() {
+        None => return Err(AccessRefused::NoKey),
+        Some(key) if !accepts(&key) => return Err(AccessRefused::WrongKey),
+        Some(_) => {}
+    }
+    if credentials.provider_key.is_some() && model.starts_with(HOSTED) {
+        return Err(AccessRefused::ProviderKeyOnHosted);
+    }
+    Ok(())
+}
+
+/// Why an upgrade is refused.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AccessRefused {
+    /// Neither a bearer header, nor `X-API-Key`, nor a token.
+    #[error("no API key: send `Authorization: Bearer <key>` or `?token=<key>`")]
+    NoKey,
+    /// A provider key where the gateway is the provider.
+    #[error("BYOK is only supported for external STT/TTS routes")]
+    ProviderKeyOnHosted,
+    /// A key that is not accepted.
+    #[error("invalid API key")]
+    WrongKey,
+}
+
+impl AccessRefused {
+    /// The HTTP status that tells it.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoKey | Self::WrongKey => 401,
+            Self::ProviderKeyOnHosted => 400,
+        }
+    }
+
+    /// The HTTP body that tells it.
+    #[must_use]
+    pub fn body(self) -> String {
+        encode(&serde_json::json!({ "error": self.to_string(), "status": self.status() }))
+    }
+
+    /// The stable name of this error.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::NoKey | Self::WrongKey => codes::AUTH,
+            Self::ProviderKeyOnHosted => codes::BYOK_HOSTED,
+        }
+    }
+}
+
+/// The base with a WebSocket scheme and without a slash at its end.
+fn web_socket_base(base: &str) -> Result<String, ConfigError> {
+    let remedy = "use an address such as `wss://api.slng.ai`";
+    let invalid = || ConfigError::new("base URL", format!("`{base}`"), remedy);
+    let (scheme, rest) = base.trim().split_once("://").ok_or_else(invalid)?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => "ws",
+        "https" | "wss" => "wss",
+        _ => return Err(invalid()),
+    };
+    let rest = rest.trim_end_matches('/');
+    let host = rest.split('/').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>' | '\\');
+    if host.is_empty() || host.starts_with(':') || !rest.chars().all(plain) {
+        return Err(invalid());
+    }
+    Ok(format!("{scheme}://{rest}"))
+}
+
+/// Two segments or more of letters, digits, `.`, `_` and `-`, the last perhaps with a `:variant`.
+fn checked_model(model: &str) -> Result<String, ConfigError> {
+    let trimmed = model.trim().trim_end_matches('/');
+    let (path, variant) = trimmed.rsplit_once(':').map_or((trimmed, None), |(path, last)| (path, Some(last)));
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let fits = path.contains('/') && path.split('/').all(is_word) && variant.is_none_or(is_word);
+    if !fits {
+        let remedy = "use the catalogue's name, such as `deepgram/aura:2`";
+        return Err(ConfigError::new("model", format!("`{model}`"), remedy));
+    }
+    Ok(trimmed.to_owned())
+}
+
+fn checked_label(field: &'static str, label: &str) -> Result<String, ConfigError> {
+    let label = label.trim();
+    let length = label.chars().count();
+    if !(1..=LABEL_CHARS).contains(&length) {
+        let remedy = "give between 1 and 128 characters";
+        return Err(ConfigError::new(field, format!("{length} characters long"), remedy));
+    }
+    if label.contains(|c: char| c == ',' || !(' '..='~').contains(&c)) {
+        let remedy = "leave out commas and whatever is not printable ASCII";
+        return Err(ConfigError::new(field, format!("{label:?}"), remedy));
+    }
+    Ok(label.to_owned())
+}
+
+/// Appends `text`, keeping RFC 3986's unreserved characters and those of `keep`.
+fn percent_encode(out: &mut String, text: &str, keep: &str) {
+    for byte in text.bytes() {
+        let c = char::from(byte);
+        if c.is_ascii_alphanumeric() || "-._~".contains(c) || (byte.is_ascii() && keep.contains(c)) {
+            out.push(c);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// `None` if an escape is broken or the result is no UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+            out.push((high * 16 + low) as u8);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+const BRIDGE: &str = "/v1/bridges/unmute/";
+/// Models the gateway runs itself.
+const HOSTED: &str = "slng/";
+/// The vendor's own clients allow no longer label.
+const LABEL_CHARS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Secret {
+        Secret::new("k+1").unwrap()
+    }
+
+    fn route(base: &str, model: &str) -> Result<Route, ConfigError> {
+        Route::new(base, Service::Stt, model, key())
+    }
+
+    #[test]
+    fn addresses_are_built_from_any_sensible_base() {
+        for (base, expected) in [
+            ("https://api.slng.ai/", "wss://api.slng.ai/v1/bridges/unmute/stt/deepgram/nova:3"),
+            ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/v1/bridges/unmute/stt/deepgram/nova:3"),
+            (" WSS://h/prefix ", "wss://h/prefix/v1/bridges/unmute/stt/deepgram/nova:3"),
+        ] {
+            assert_eq!(route(base, "deepgram/nova:3/").unwrap().url(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_or_model_is_refused_by_name() {
+        for base in ["api.slng.ai", "ftp://h", "wss://", "wss://:1", "wss://h?x=1", "wss://a b"] {
+            assert_eq!(route(base, "deepgram/nova:3").unwrap_err().field, "base URL", "{base}");
+        }
+        for model in ["", "nova", "a//b", "a/b:c:d", "a/b:c/d", "-a/b", "a/b c"] {
+            assert_eq!(route("wss://h", model).unwrap_err().field, "model", "{model}");
+        }
+        let labelled = |label: &str| route("wss://h", "a/b").unwrap().with_agent(label);
+        for label in ["", "a,b", "a\nb", &"x".repeat(129)] {
+            assert_eq!(labelled(label).unwrap_err().field, "agent label", "{label:?}");
+        }
+        assert!(labelled(&"x".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn a_key_in_the_address_is_escaped_and_kept_out_of_the_logged_one() {
+        let route = route("wss://h", "a/b").unwrap().with_key_in_url();
+        assert!(route.url().ends_with("a/b?token=k%2B1"));
+        assert!(!route.url_without_key().contains("token"));
+        assert!(route.headers().is_empty());
+        assert!(!format!("{route:?}").contains("k+1"));
+    }
+
+    #[test]
+    fn a_provider_key_is_for_external_models_alone() {
+        assert!(route("wss://h", "slng/a/b").unwrap().with_provider_key(key()).is_err());
+        let credentials =
+            Credentials::read([("Authorization", "Bearer k"), ("X-Slng-Provider-Key", "p")], None);
+        assert_eq!(authorise(&credentials, "slng/a/b", |_| true), Err(AccessRefused::ProviderKeyOnHosted));
+        assert_eq!(authorise(&credentials, "a/b", |key| key == "k"), Ok(()));
+    }
+
+    #[test]
+    fn the_bearer_header_wins_over_other_keys() {
+        for (headers, query, expected) in [
+            (vec![("authorization", "bearer  a"), ("X-API-Key", "b")], Some("token=c"), Some("a")),
+            (vec![("X-API-Key", "b")], Some("token=c"), Some("b")),
+            (vec![], Some("region=eu&token=c%20d"), Some("c d")),
+            (vec![("authorization", "Basic a")], None, None),
+            (vec![], Some("token=%zz"), None),
+        ] {
+            assert_eq!(Credentials::read(headers, query).key().as_deref(), expected);
+        }
+    }
+}
