@@ -145,8 +145,13 @@ impl Endpoint {
 
     /// A `GET` with every header and credential of the moment.
     pub(crate) fn request(&self) -> Request<Bytes> {
+        self.request_for(&self.target)
+    }
+
+    /// The same for another path and query, which must be those of a URI.
+    pub(crate) fn request_for(&self, target: &str) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
-        let mut target = self.target.clone();
+        let mut target = target.to_owned();
         let mut headers = self.headers.clone();
         for (carrier, key) in &self.credentials {
             match carrier {
@@ -163,7 +168,7 @@ impl Endpoint {
         }
         insert_plain(&mut headers, HOST, &self.host_header());
         let Ok(uri) = Uri::try_from(target) else {
-            unreachable!("`parse` took the target from a URI, and what is added is percent-encoded")
+            unreachable!("the target was a URI's, and what is added is percent-encoded")
         };
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -18,6 +18,16 @@ pub enum TransportError {
     /// The peer's bytes are not WebSocket frames, or not valid ones.
     #[error("peer broke WebSocket framing")]
     Framing(#[source] BoxError),
+    /// What answered does not speak HTTP.
+    #[error(
+        "{authority} does not answer in HTTP: {what}; check the host, the port, and whether TLS is expected"
+    )]
+    NotHttp {
+        /// Host and port dialled.
+        authority: String,
+        /// What was wrong in its answer.
+        what: &'static str,
+    },
     /// The server switched protocols, but not to WebSocket.
     #[error("{authority} does not speak WebSocket: {what}; check the URL's host, port and path")]
     NotWebSocket {
@@ -64,10 +74,10 @@ pub enum TransportError {
         #[source]
         source: BoxError,
     },
-    /// A message is larger than the configuration allows, in either direction.
+    /// A message, or the body of a response, is larger than the configuration allows.
     #[error("message of {size} bytes exceeds the limit of {max}")]
     TooLarge {
-        /// Size of the message in bytes.
+        /// Its size in bytes, as stated by the peer or as much as was seen.
         size: usize,
         /// The limit in bytes.
         max: usize,
@@ -101,7 +111,7 @@ impl TransportError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NotWebSocket { .. } => Retry::Never,
+            Self::NotHttp { .. } | Self::NotWebSocket { .. } => Retry::Never,
             Self::ProxyRefused { status, .. } => retry_status(*status, None),
             Self::Refused { status, retry_after, .. } => retry_status(*status, *retry_after),
             Self::Tls { source, .. } if is_bad_certificate(source.as_ref()) => Retry::Never,
@@ -122,6 +132,7 @@ impl TransportError {
         Code::new(match self {
             Self::Closed => "transport/closed",
             Self::Framing(_) => "transport/framing",
+            Self::NotHttp { .. } => "transport/not-http",
             Self::NotWebSocket { .. } => "transport/not-websocket",
             Self::ProxyRefused { .. } => "transport/proxy-refused",
             Self::Refused { .. } => "transport/refused",
@@ -158,6 +169,8 @@ pub enum ConnectStage {
     Tls,
     /// The WebSocket upgrade: the request and the server's answer.
     Upgrade,
+    /// An HTTP request that is no upgrade: sending it, and the whole answer.
+    Response,
 }
 
 impl fmt::Display for ConnectStage {
@@ -168,6 +181,7 @@ impl fmt::Display for ConnectStage {
             Self::Proxy => "proxy tunnel",
             Self::Tls => "TLS handshake",
             Self::Upgrade => "WebSocket upgrade",
+            Self::Response => "HTTP response",
         })
     }
 }
@@ -260,6 +274,12 @@ pub const CODES: &[CodeEntry] = &[
         "Choose a free port, or 0 to be given one; ports below 1024 need rights, and the host must be one of ours.",
     ),
     CodeEntry::new(
+        "transport/not-http",
+        false,
+        "What answered does not speak HTTP, so it is not the server that was meant.",
+        "Check the host and the port, and whether the scheme should be wss:// or https://.",
+    ),
+    CodeEntry::new(
         "transport/not-websocket",
         false,
         "The server switched protocols without completing the WebSocket handshake.",
@@ -318,6 +338,32 @@ pub const CODES: &[CodeEntry] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_has_one_page() {
+        let io = || io::Error::other("x");
+        let errors = [
+            TransportError::Closed,
+            TransportError::Framing(Box::new(io())),
+            TransportError::NotHttp { authority: String::new(), what: "" },
+            TransportError::NotWebSocket { authority: String::new(), what: "" },
+            TransportError::ProxyRefused { proxy: String::new(), status: 407 },
+            TransportError::refused(401, None, b""),
+            TransportError::Reset(io()),
+            TransportError::Timeout { stage: ConnectStage::Dns, limit: Duration::ZERO },
+            TransportError::Tls { authority: String::new(), source: Box::new(io()) },
+            TransportError::TooLarge { size: 2, max: 1 },
+            TransportError::Unreachable { authority: String::new(), source: io() },
+            TransportError::Unresponsive { silent: Duration::ZERO },
+        ];
+        for code in errors.iter().map(TransportError::code) {
+            assert_eq!(CODES.iter().filter(|entry| entry.code == code).count(), 1, "{code}");
+        }
+        let mut codes: Vec<_> = CODES.iter().map(|entry| entry.code).collect();
+        let sorted = codes.is_sorted();
+        codes.dedup();
+        assert!(sorted && codes.len() == CODES.len(), "pages are in order and unique");
+    }
 
     #[test]
     fn the_error_stays_small() {

@@ -9,6 +9,8 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::TransportError;
+
 /// A byte stream with what was read from it too early.
 #[derive(Debug)]
 pub(crate) struct Http1<S> {
@@ -28,8 +30,8 @@ pub(crate) struct Limits {
 pub(crate) enum Http1Error {
     #[error("{0}")]
     Bad(&'static str),
-    #[error("body is larger than {max} bytes")]
-    BodyTooLarge { max: usize },
+    #[error("body of {size} bytes is larger than {max}")]
+    BodyTooLarge { size: usize, max: usize },
     #[error("head is larger than {max} bytes")]
     HeadTooLarge { max: usize },
     #[error(transparent)]
@@ -44,6 +46,16 @@ impl Http1Error {
             Self::BodyTooLarge { .. } => Some(StatusCode::PAYLOAD_TOO_LARGE),
             Self::HeadTooLarge { .. } => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             Self::Io(_) => None,
+        }
+    }
+
+    /// What a client reports about the server it asked.
+    pub(crate) fn into_transport(self, authority: String) -> TransportError {
+        match self {
+            Self::Bad(what) => TransportError::NotHttp { authority, what },
+            Self::BodyTooLarge { size, max } => TransportError::TooLarge { size, max },
+            Self::HeadTooLarge { .. } => TransportError::NotHttp { authority, what: "its answer has no end" },
+            Self::Io(error) => TransportError::Reset(error),
         }
     }
 }
@@ -66,11 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         if body != BodyLength::Exact(0) && is(request.headers(), &EXPECT, "100-continue") {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let (body, cut) = self.read_body(body, limits.body_bytes).await?;
-        if cut {
-            return Err(Http1Error::BodyTooLarge { max: limits.body_bytes });
-        }
-        *request.body_mut() = body;
+        *request.body_mut() = self.read_body(body, limits.body_bytes).await?.whole(limits.body_bytes)?;
         Ok(request)
     }
 
@@ -86,12 +94,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         }
     }
 
-    /// Reads the body that belongs to `head`, and whether it was cut at `max` bytes.
+    /// Reads the body that belongs to `head`, as far as `max` bytes.
     pub(crate) async fn read_response_body(
         &mut self,
         head: &Response<()>,
         max: usize,
-    ) -> Result<(Bytes, bool), Http1Error> {
+    ) -> Result<Body, Http1Error> {
         let length = BodyLength::of_response(head)?;
         self.read_body(length, max).await
     }
@@ -173,14 +181,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         }
     }
 
-    async fn read_body(&mut self, length: BodyLength, max: usize) -> Result<(Bytes, bool), Http1Error> {
+    async fn read_body(&mut self, length: BodyLength, max: usize) -> Result<Body, Http1Error> {
         match length {
             BodyLength::Exact(length) => {
                 let wanted = length.min(max);
                 while self.buffer.len() < wanted {
                     self.read_more().await?;
                 }
-                Ok((self.buffer.split_to(wanted).freeze(), length > max))
+                Ok(Body { bytes: self.buffer.split_to(wanted).freeze(), size: length })
             }
             BodyLength::Chunked => self.read_chunks(max).await,
             BodyLength::UntilClose => {
@@ -191,13 +199,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
                         Err(error) => return Err(error),
                     }
                 }
-                let cut = self.buffer.len() > max;
-                Ok((self.buffer.split_to(self.buffer.len().min(max)).freeze(), cut))
+                let size = self.buffer.len();
+                Ok(Body { bytes: self.buffer.split_to(size.min(max)).freeze(), size })
             }
         }
     }
 
-    async fn read_chunks(&mut self, max: usize) -> Result<(Bytes, bool), Http1Error> {
+    async fn read_chunks(&mut self, max: usize) -> Result<Body, Http1Error> {
         let mut body = BytesMut::new();
         loop {
             let size = match httparse::parse_chunk_size(&self.buffer) {
@@ -215,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
             };
             if size == 0 {
                 // Trailers would follow; the connection ends here, so they are left unread.
-                return Ok((body.freeze(), false));
+                return Ok(Body { size: body.len(), bytes: body.freeze() });
             }
             let wanted = size.min(max - body.len());
             while self.buffer.len() < wanted {
@@ -223,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
             }
             body.extend_from_slice(&self.buffer.split_to(wanted));
             if wanted < size {
-                return Ok((body.freeze(), true));
+                return Ok(Body { size: (body.len() - wanted).saturating_add(size), bytes: body.freeze() });
             }
             while self.buffer.len() < 2 {
                 self.read_more().await?;
@@ -242,6 +250,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
             return Err(error.into());
         }
         Ok(())
+    }
+}
+
+/// A body, or the start of one that is larger than what was asked for.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    /// As stated by the peer, or as much as was seen of it.
+    size: usize,
+}
+
+impl Body {
+    /// The bytes, if they are all.
+    pub(crate) fn whole(self, max: usize) -> Result<Bytes, Http1Error> {
+        if self.size > max { Err(Http1Error::BodyTooLarge { size: self.size, max }) } else { Ok(self.bytes) }
     }
 }
 
@@ -356,6 +379,8 @@ fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     Some(from + at + needle.len())
 }
 
+/// More than any server's answer before its body.
+pub(crate) const HEAD_BYTES: usize = 16 << 10;
 /// More headers than any honest peer sends.
 const MAX_HEADERS: usize = 100;
 /// The longest line that may state a chunk's size.

@@ -1,11 +1,14 @@
 //! Links that carry whole WebSocket messages: over sockets, in memory, and with faults on demand.
 #![forbid(unsafe_code)]
 
+mod client;
+mod dial;
 mod endpoint;
 mod error;
 mod exchange;
 mod fault;
 mod http1;
+mod io;
 mod keepalive;
 pub mod memory;
 mod proxy;
@@ -13,6 +16,7 @@ mod tls;
 mod transport;
 mod websocket;
 
+pub use client::{HttpClient, Requester};
 pub use endpoint::{Endpoint, EndpointError, Key};
 pub use error::{CODES, ConnectStage, Retry, TransportError};
 pub use exchange::{Acceptor, Exchange, text_response};

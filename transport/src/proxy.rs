@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request};
 use tokio::net::TcpStream;
 use voxline_protocol::Secret;
 
-use crate::http1::{Http1, Http1Error};
+use crate::http1::{HEAD_BYTES, Http1, Http1Error};
 use crate::{Endpoint, EndpointError, TransportError};
 
 /// An HTTP proxy, and what to tell it.
@@ -62,13 +62,7 @@ impl Proxy {
 
     /// Asks for a tunnel to `authority`; the stream then speaks with the server behind it.
     pub(crate) async fn tunnel(&self, tcp: TcpStream, authority: &str) -> Result<TcpStream, TransportError> {
-        let failed = |error: Http1Error| match error {
-            Http1Error::Io(error) => TransportError::Reset(error),
-            Http1Error::Bad(what) => TransportError::NotWebSocket { authority: self.authority(), what },
-            Http1Error::BodyTooLarge { .. } | Http1Error::HeadTooLarge { .. } => {
-                TransportError::NotWebSocket { authority: self.authority(), what: "its answer has no end" }
-            }
-        };
+        let failed = |error: Http1Error| error.into_transport(self.authority());
         let mut http = Http1::new(tcp);
         http.write_request(&self.request(authority)).await.map_err(failed)?;
         let head = http.read_response_head(HEAD_BYTES).await.map_err(failed)?;
@@ -117,5 +111,3 @@ impl fmt::Debug for Proxy {
             .finish()
     }
 }
-
-const HEAD_BYTES: usize = 16 << 10;

@@ -266,7 +266,7 @@ async fn nobody_listening_is_unreachable() {
 #[tokio::test]
 async fn an_answer_that_is_no_websocket_is_named() {
     for (answer, expected) in [
-        (&b"SSH-2.0-OpenSSH_9.9\r\n\r\n"[..], "not HTTP"),
+        (&b"SSH-2.0-OpenSSH_9.9\r\n\r\n"[..], "does not answer in HTTP"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "lacks the upgrade headers"),
         (
             b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
@@ -275,7 +275,10 @@ async fn an_answer_that_is_no_websocket_is_named() {
     ] {
         let (endpoint, server) = scripted(answer).await;
         let error = WebSocketConnector::new(endpoint).connect().await.unwrap_err();
-        assert!(matches!(&error, TransportError::NotWebSocket { .. }), "{error:?}");
+        assert!(
+            matches!(&error, TransportError::NotHttp { .. } | TransportError::NotWebSocket { .. }),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.retry(), Retry::Never);
         server.await.unwrap();

@@ -14,10 +14,11 @@ use http::{Request, Response};
 use tokio::time::timeout;
 
 use super::{MemoryTransport, pair};
+use crate::client::completed;
 use crate::exchange::{upgrade_required, wants_upgrade};
 use crate::http1::retry_after;
 use crate::websocket::upgrade_request;
-use crate::{Acceptor, ConnectStage, Connector, Endpoint, Exchange, ListenError, TransportError};
+use crate::{Acceptor, ConnectStage, Connector, Endpoint, Exchange, ListenError, Requester, TransportError};
 
 /// Host names and who listens on them. Clones are the same network.
 ///
@@ -92,6 +93,28 @@ impl Network {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<MemoryExchange>>> {
         // A map is whole after any panic of its user.
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Requester for Network {
+    fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> + Send {
+        let (host, request) = (endpoint.host().to_owned(), completed(endpoint, request));
+        async move {
+            let timed_out =
+                TransportError::Timeout { stage: ConnectStage::Response, limit: RESPONSE_TIMEOUT };
+            match timeout(RESPONSE_TIMEOUT, self.ask(&host, request)).await {
+                Ok(Ok(Answer::Response(response))) => Ok(response),
+                Ok(Ok(Answer::Link(_))) => unreachable!(
+                    "`completed` leaves no `Upgrade` in a request, without which `upgrade` makes no link"
+                ),
+                Ok(Err(error)) => Err(error),
+                Err(_elapsed) => Err(timed_out),
+            }
+        }
     }
 }
 
@@ -217,6 +240,7 @@ enum Answer {
 /// Requests that may wait for a busy listener, as in a socket's backlog.
 const BACKLOG: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -21,10 +21,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use voxline_protocol::Code;
 
-use super::io::BoxIo;
 use super::{WebSocket, WebSocketConfig};
 use crate::exchange::{text_response, upgrade_required, wants_upgrade};
 use crate::http1::{Http1, Limits, is};
+use crate::io::BoxIo;
 use crate::tls::ServerTls;
 use crate::{Acceptor, ConnectStage, Exchange, TransportError};
 

@@ -121,13 +121,15 @@ pub struct StageTimeouts {
     pub proxy: Option<Duration>,
     /// The TLS handshake.
     pub tls: Option<Duration>,
-    /// The request and the server's answer.
+    /// The upgrade's request and the server's answer.
     pub upgrade: Option<Duration>,
+    /// Another request and its whole answer.
+    pub response: Option<Duration>,
 }
 
 impl StageTimeouts {
     const fn none() -> Self {
-        Self { dns: None, tcp: None, proxy: None, tls: None, upgrade: None }
+        Self { dns: None, tcp: None, proxy: None, tls: None, upgrade: None, response: None }
     }
 
     const fn with(mut self, stage: ConnectStage, limit: Duration) -> Self {
@@ -137,6 +139,7 @@ impl StageTimeouts {
             ConnectStage::Proxy => self.proxy = Some(limit),
             ConnectStage::Tls => self.tls = Some(limit),
             ConnectStage::Upgrade => self.upgrade = Some(limit),
+            ConnectStage::Response => self.response = Some(limit),
         }
         self
     }
@@ -148,6 +151,7 @@ impl StageTimeouts {
             ConnectStage::Proxy => self.proxy,
             ConnectStage::Tls => self.tls,
             ConnectStage::Upgrade => self.upgrade,
+            ConnectStage::Response => self.response,
         }
     }
 }

@@ -3,7 +3,6 @@
 mod accept;
 mod config;
 mod connect;
-mod io;
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,7 +24,7 @@ pub use self::accept::{ListenError, ListenerConfig, WebSocketExchange, WebSocket
 pub use self::config::{StageTimeouts, WebSocketConfig};
 pub use self::connect::WebSocketConnector;
 pub(crate) use self::connect::upgrade_request;
-use self::io::{BoxIo, LinkIo};
+use crate::io::{BoxIo, LinkIo};
 use crate::keepalive::{Due, Keepalive};
 use crate::{Incoming, Text, TransportError};
 
