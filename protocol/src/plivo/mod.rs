@@ -3,6 +3,7 @@
 mod caller;
 mod codes;
 mod headers;
+mod ledger;
 mod playout;
 mod quirk;
 mod stream;
@@ -14,6 +15,7 @@ pub use caller::{
     CallerCommand, CallerEvent, DropReason, EarFrame, PlivoCaller, PlivoCallerConfig, StreamStatus,
 };
 pub(crate) use codes::PLIVO;
+pub use ledger::{HeardLedger, HeardUtterance, TextBasis};
 pub use playout::Heard;
 pub use quirk::{PlivoQuirk, UnknownQuirk};
 pub use stream::{

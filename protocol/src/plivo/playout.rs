@@ -251,15 +251,18 @@ impl Playout {
         let skipped = self.drop_queue();
         let tell = !self.current.is_empty();
         let mut old = std::mem::replace(&mut self.current, Segment::new(self.format, self.given));
-        if tell {
-            old.cleared_at = Some(now);
-            old.sent.clear();
-            self.clearing.push_back(old);
-        }
+        old.cleared_at = Some(now);
+        old.sent.clear();
+        self.clearing.push_back(old);
         Clearing { heard: span.heard(self.format), unheard, skipped, tell }
     }
 
-    /// Settles the oldest clear that Plivo has not acknowledged.
+    /// Whether the oldest clear in progress had nothing to tell Plivo, so that no answer will come.
+    pub(super) fn oldest_clear_is_silent(&self) -> bool {
+        self.clearing.front().is_some_and(Segment::is_empty)
+    }
+
+    /// Settles the oldest clear in progress.
     pub(super) fn settle_clear(&mut self, now: Instant, acknowledged: bool) -> Option<Settled> {
         let segment = self.clearing.pop_front()?;
         let mut span = segment.span(now, self.lag());
@@ -280,13 +283,10 @@ impl Playout {
         (self.settle(segment, span), lost)
     }
 
-    /// The link is gone, and was last known to live at `alive`: what the caller is believed not to
+    /// The link is gone (and every clear given up), and was last known to live at `alive`: what the caller is believed not to
     /// have heard goes back to the head of the queue, marks in their places.
-    pub(super) fn rewind(&mut self, now: Instant, alive: Instant) -> Vec<CheckpointName> {
+    pub(super) fn rewind(&mut self, now: Instant, alive: Instant) -> Settled {
         let mut skipped = Vec::new();
-        while let Some(settled) = self.settle_clear(now, false) {
-            skipped.extend(settled.skipped);
-        }
         let lag = self.lag();
         let end = self.current.timeline.end();
         let kept = self.current.sent.front().map_or(end, |(at, _)| *at);
@@ -327,8 +327,9 @@ impl Playout {
         self.queued += audio_bytes(&items);
         items.append(&mut self.queue);
         self.queue = items;
-        skipped.extend(self.settle(segment, span).skipped);
-        skipped
+        let settled = self.settle(segment, span);
+        skipped.extend(settled.skipped);
+        Settled { heard: settled.heard, skipped }
     }
 
     /// Plivo says that it reached `wire`: the marks this proves reached, oldest first. Empty if stale.

@@ -8,6 +8,7 @@
 
 mod ear;
 mod heard;
+mod ledger;
 mod pair;
 mod quirks;
 mod stale;

@@ -66,7 +66,7 @@ impl Protocol for Stream {
             PlivoEvent::Gap { track, messages, span } => {
                 format!("gap {track} messages={messages:?} {}ms", span.as_millis())
             }
-            PlivoEvent::LinkLost { close, cause, unheard } => {
+            PlivoEvent::LinkLost { close, cause, unheard, .. } => {
                 let code = close.as_ref().map(|frame| frame.code);
                 format!("link-lost {cause:?} code={code:?} unheard={}ms", unheard.as_millis())
             }

@@ -74,7 +74,10 @@ pub enum PlivoEvent {
         close: Option<CloseFrame>,
         /// Why the link counts as lost.
         cause: LossCause,
-        /// Audio that will resume.
+        /// What was heard since the last clear. `played` is where the next link resumes: a little
+        /// before the likeliest position, since a syllable twice is better than none.
+        heard: Heard,
+        /// Audio that will resume, with what never left.
         unheard: Duration,
     },
     /// Caller audio.

@@ -199,10 +199,8 @@ impl PlivoStream {
         if clearing.tell {
             let stream_id = self.info.as_ref().map_or("", |info| info.stream_id.as_str());
             self.urgent.push_back(Message::Text(wire::event("clearAudio", &[("streamId", stream_id)])));
-        } else {
-            // Plivo holds nothing: there is nobody to wait for.
-            self.events.push_back(PlivoEvent::ClearSettled { heard: clearing.heard, acknowledged: true });
         }
+        self.settle_silent_clears();
         Ok(())
     }
 
@@ -324,14 +322,33 @@ impl PlivoStream {
 
     /// Resolves every pending mark: nobody will hear of them any more.
     fn drop_marks(&mut self, why: SkipReason) {
+        self.give_up_clears();
         let Some(playout) = &mut self.playout else { return };
-        let mut names = Vec::new();
-        while let Some(settled) = playout.settle_clear(self.now, false) {
-            names.extend(settled.skipped);
-        }
-        names.extend(playout.settle_loss(self.now).0.skipped);
+        let mut names = playout.settle_loss(self.now).0.skipped;
         names.extend(playout.drop_queue());
         self.skip(names, why);
+    }
+
+    /// Settles the clears that Plivo will not answer any more.
+    fn give_up_clears(&mut self) {
+        while self.settle_clear(false) {}
+    }
+
+    /// Settles the oldest clear in progress, and those after it that Plivo was never told of. Clears
+    /// settle in the order in which they were asked for. False if there was none.
+    fn settle_clear(&mut self, acknowledged: bool) -> bool {
+        let settled = self.playout.as_mut().and_then(|playout| playout.settle_clear(self.now, acknowledged));
+        let Some(settled) = settled else { return false };
+        self.skip(settled.skipped, SkipReason::Cleared);
+        self.events.push_back(PlivoEvent::ClearSettled { heard: settled.heard, acknowledged });
+        self.settle_silent_clears();
+        true
+    }
+
+    fn settle_silent_clears(&mut self) {
+        if self.playout.as_ref().is_some_and(Playout::oldest_clear_is_silent) {
+            self.settle_clear(true);
+        }
     }
 
     fn finish(&mut self) {
@@ -363,14 +380,16 @@ impl PlivoStream {
         self.timers.set(Timer::Redial, self.now + self.config.redial_timeout);
         self.urgent.clear();
         self.forgiven = 0;
+        self.give_up_clears();
         let mut skipped = Vec::new();
-        let mut unheard = Duration::ZERO;
+        let (mut heard, mut unheard) = (Heard::default(), Duration::ZERO);
         if let Some(playout) = &mut self.playout {
-            skipped = playout.rewind(self.now, self.last_input);
+            let settled = playout.rewind(self.now, self.last_input);
+            (skipped, heard) = (settled.skipped, settled.heard);
             unheard = playout.queued();
         }
         self.skip(skipped, SkipReason::LinkLost);
-        self.events.push_back(PlivoEvent::LinkLost { close, cause, unheard });
+        self.events.push_back(PlivoEvent::LinkLost { close, cause, heard, unheard });
     }
 
     fn on_opened(&mut self) {
@@ -429,13 +448,14 @@ impl PlivoStream {
         while let Some(name) = playout.expire_mark(self.now, self.config.checkpoint_timeout) {
             self.events.push_back(PlivoEvent::Skipped { name, why: SkipReason::TimedOut });
         }
-        while playout.oldest_clear().is_some_and(|at| at + self.config.clear_timeout <= self.now) {
-            let Some(settled) = playout.settle_clear(self.now, false) else { break };
+        while self.clear_is_overdue() && self.settle_clear(false) {
             self.forgiven += 1;
-            let skipped = settled.skipped.into_iter();
-            self.events.extend(skipped.map(|name| PlivoEvent::Skipped { name, why: SkipReason::Cleared }));
-            self.events.push_back(PlivoEvent::ClearSettled { heard: settled.heard, acknowledged: false });
         }
+    }
+
+    fn clear_is_overdue(&self) -> bool {
+        let oldest = self.playout.as_ref().and_then(Playout::oldest_clear);
+        oldest.is_some_and(|at| at + self.config.clear_timeout <= self.now)
     }
 }
 

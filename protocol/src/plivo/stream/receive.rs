@@ -114,6 +114,7 @@ impl PlivoStream {
     }
 
     fn drop_for_restart(&mut self) {
+        self.give_up_clears();
         let Some(playout) = &mut self.playout else { return };
         let clearing = playout.clear(self.now);
         self.events.push_back(PlivoEvent::Cleared {
@@ -122,9 +123,8 @@ impl PlivoStream {
             heard: clearing.heard,
             by: ClearedBy::Restart,
         });
-        self.events.push_back(PlivoEvent::ClearSettled { heard: clearing.heard, acknowledged: false });
         self.skip(clearing.skipped, SkipReason::Cleared);
-        self.drop_marks(SkipReason::Cleared);
+        self.give_up_clears();
     }
 
     fn on_media(&mut self, envelope: &Envelope<'_>) {
@@ -202,17 +202,13 @@ impl PlivoStream {
     }
 
     fn on_cleared(&mut self) {
-        let stale = self.forgiven > 0 || self.settled_lately();
-        let Some(playout) = &mut self.playout else { return };
-        if let Some(settled) = playout.settle_clear(self.now, true) {
+        if self.settle_clear(true) {
             self.last_settled = Some(self.now);
-            self.skip(settled.skipped, SkipReason::Cleared);
-            self.events.push_back(PlivoEvent::ClearSettled { heard: settled.heard, acknowledged: true });
-        } else if stale {
+        } else if self.forgiven > 0 || self.settled_lately() {
             // The late answer to a clear that was given up, or a second answer to one that was not.
             self.forgiven = self.forgiven.saturating_sub(1);
             self.stats.stale += 1;
-        } else {
+        } else if let Some(playout) = &mut self.playout {
             let (settled, unheard) = playout.settle_loss(self.now);
             self.events.push_back(PlivoEvent::Cleared {
                 dropped: playout.format().duration_of(unheard.len()),
