@@ -86,10 +86,21 @@ impl RetryPolicy {
 
     /// The endless run of delays. With full jitter each is anywhere from nothing to its window, and
     /// the windows double from `base` to `cap`.
+    ///
+    /// After the first delay from the widest window, clients that were lost together are spread over
+    /// all of it. From then on full jitter has no work left and a price: waits of half a window on
+    /// average are two dials a window. So later delays keep to the upper third, which is 1.2 dials
+    /// a window, at the same spread.
     #[must_use]
     pub fn delays(&self) -> Delays {
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
-        Delays { base: self.base, cap: self.cap, window: self.base.min(self.cap), jitter: SplitMix64(seed) }
+        Delays {
+            base: self.base,
+            cap: self.cap,
+            window: self.base.min(self.cap),
+            spread: false,
+            jitter: SplitMix64(seed),
+        }
     }
 }
 
@@ -105,6 +116,8 @@ pub struct Delays {
     base: Duration,
     cap: Duration,
     window: Duration,
+    /// Whether a delay was drawn from the widest window already.
+    spread: bool,
     jitter: SplitMix64,
 }
 
@@ -118,6 +131,7 @@ impl Delays {
     /// Back to the first window. The jitter goes on, so that no delay repeats.
     pub fn reset(&mut self) {
         self.window = self.base.min(self.cap);
+        self.spread = false;
     }
 }
 
@@ -125,7 +139,12 @@ impl Iterator for Delays {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let delay = self.window.mul_f64(self.jitter.unit());
+        let jitter = self.jitter.unit();
+        if self.spread {
+            return Some(self.cap.mul_f64((2.0 + jitter) / 3.0));
+        }
+        let delay = self.window.mul_f64(jitter);
+        self.spread = self.window == self.cap;
         self.window = self.window.saturating_mul(2).min(self.cap);
         Some(delay)
     }
@@ -174,6 +193,20 @@ mod tests {
             quarters[(delay.as_secs_f64() * 4.0) as usize] += 1;
         }
         assert!(quarters.iter().all(|count| (850..1_150).contains(count)), "{quarters:?}");
+    }
+
+    #[test]
+    fn once_spread_over_the_widest_window_delays_keep_to_its_upper_third() {
+        for seed in 0..1_000 {
+            let mut delays = RetryPolicy::default().with_seed(seed).delays();
+            let first_at_cap = delays.nth(5).unwrap();
+            assert!(first_at_cap <= 30 * SECOND, "seed {seed}");
+            for delay in delays.by_ref().take(5) {
+                assert!((20 * SECOND..=30 * SECOND).contains(&delay), "seed {seed}: {delay:?}");
+            }
+            delays.reset();
+            assert!(delays.next().unwrap() <= SECOND, "seed {seed}");
+        }
     }
 
     #[test]
