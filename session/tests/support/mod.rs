@@ -23,9 +23,8 @@ pub(crate) struct Talker {
     said: u32,
     closing: bool,
     finished: bool,
-    /// Beats per [`BEAT`], sent as `beat`.
     next_beat: Option<Instant>,
-    pub(crate) beats: bool,
+    beats: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +146,11 @@ impl Machine for Talker {
 }
 
 impl Talker {
+    /// One that also sends `beat` every [`BEAT`].
+    pub(crate) fn with_beats() -> Self {
+        Self { beats: true, ..Self::default() }
+    }
+
     fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
