@@ -281,6 +281,7 @@ async fn counts_stay_exact_through_cancellation_and_death() {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "part of a test")]
 async fn chaos(seed: u64) {
     const MAX: usize = 20;
     let config = config(MAX).with_min_standby(3).with_acquire_limit(600 * SECOND).with_probe(probe());
