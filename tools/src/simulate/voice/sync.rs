@@ -169,7 +169,7 @@ impl Window {
 
 const HOPS_PER_SYMBOL: usize = 16;
 const WINDOWS_KEPT: usize = 2 * HOPS_PER_SYMBOL + 1;
-/// A clean preamble scores 0.9, one with hard clipping or 10 dB of noise 0.7; speech and noise stay under 0.2.
+/// Measured: 0.91 clean, 0.70 limited to a square wave, 0.59 with noise 3 dB below; speech and noise stay under 0.03.
 const ENOUGH: f32 = 0.5;
 /// A top that is 5 ms old is the top.
 const CONFIRM_HOPS: u64 = 4;
