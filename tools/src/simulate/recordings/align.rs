@@ -17,6 +17,8 @@ pub(super) struct Alignment {
     states: Vec<State>,
     frames: usize,
     speech: usize,
+    /// Silent frames in a row.
+    quiet: usize,
 }
 
 impl Alignment {
@@ -28,7 +30,8 @@ impl Alignment {
             end - length..end
         });
         let recordings: Vec<_> = recordings.collect();
-        let mut alignment = Self { recordings, states: vec![State::default(); end], frames: 0, speech: 0 };
+        let mut alignment =
+            Self { recordings, states: vec![State::default(); end], frames: 0, speech: 0, quiet: 0 };
         alignment.reset();
         alignment
     }
@@ -36,11 +39,16 @@ impl Alignment {
     pub(super) fn reset(&mut self) {
         self.states.fill(State::default());
         self.states[UNKNOWN].score = 0.0;
-        (self.frames, self.speech) = (0, 0);
+        (self.frames, self.speech, self.quiet) = (0, 0, 0);
     }
 
     /// Takes the next frame heard; `known` are the frames of all recordings in a row. `None` is silence.
     pub(super) fn step<'a>(&mut self, heard: Option<&Shape>, known: impl Iterator<Item = Option<&'a Shape>>) {
+        self.quiet = if heard.is_some() { 0 } else { self.quiet + 1 };
+        if self.quiet > LONGEST_PAUSE {
+            self.frames += 1;
+            return;
+        }
         let best = self.best();
         let ground = self.states[best].score;
         let past = Arc::new(Past { run: self.run_of(best), before: self.states[best].past.clone() });
@@ -48,6 +56,7 @@ impl Alignment {
             score: -cost,
             first_state: state,
             first_frame: self.frames,
+            first_speech: self.speech,
             past: Some(Arc::clone(&past)),
             ..State::default()
         };
@@ -70,6 +79,9 @@ impl Alignment {
         }
         self.frames += 1;
         self.speech += usize::from(heard.is_some());
+        if self.quiet == LONGEST_PAUSE {
+            self.stop();
+        }
     }
 
     /// The stretches of recordings on the best path so far, in the order they were heard.
@@ -89,6 +101,20 @@ impl Alignment {
     /// Frames heard with speech in them.
     pub(super) const fn speech(&self) -> usize {
         self.speech
+    }
+
+    /// Nothing is being played any more.
+    fn stop(&mut self) {
+        let best = self.best();
+        let past = Past { run: self.run_of(best), before: self.states[best].past.clone() };
+        self.states.fill(State::default());
+        self.states[UNKNOWN] = State {
+            score: 0.0,
+            first_frame: self.frames,
+            first_speech: self.speech,
+            past: Some(Arc::new(past)),
+            ..State::default()
+        };
     }
 
     fn best(&self) -> usize {
@@ -113,6 +139,7 @@ impl Alignment {
             played: first..first + played,
             first_frame: state.first_frame,
             end_frame: self.frames,
+            spoken: state.first_speech..self.speech,
             speech: state.speech,
             earned: state.earned,
         }
@@ -129,6 +156,8 @@ pub(super) struct Run {
     /// Frames heard: the first, and the one after the last.
     pub(super) first_frame: usize,
     pub(super) end_frame: usize,
+    /// The same, counting frames with speech in them only.
+    pub(super) spoken: Range<usize>,
     /// Frames in which somebody spoke, in the recording and here.
     pub(super) speech: usize,
     /// How well those fitted.
@@ -143,6 +172,7 @@ struct State {
     /// Where the run that leads here began.
     first_state: usize,
     first_frame: usize,
+    first_speech: usize,
     speech: usize,
     earned: f32,
     /// What was before that run. Shared: most states come from one.
@@ -168,7 +198,15 @@ impl State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { score: f32::NEG_INFINITY, first_state: 0, first_frame: 0, speech: 0, earned: 0.0, past: None }
+        Self {
+            score: f32::NEG_INFINITY,
+            first_state: 0,
+            first_frame: 0,
+            first_speech: 0,
+            speech: 0,
+            earned: 0.0,
+            past: None,
+        }
     }
 }
 
@@ -180,6 +218,8 @@ struct Past {
 
 /// The state that knows nothing, and neither earns nor loses.
 const UNKNOWN: usize = 0;
+/// A second of silence settles every path; the rest of it, most of any call, is not searched.
+const LONGEST_PAUSE: usize = 100;
 /// A frame this far from what it should be might be anything.
 const ALIKE_DB: f32 = 4.0;
 /// What one frame can earn or lose.

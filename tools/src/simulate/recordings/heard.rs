@@ -74,7 +74,7 @@ impl Heard {
     }
 
     /// What of the recordings that were heard is missing or doubled, from 80 ms. Empty, with a stretch heard, means:
-    /// the whole recording, once. A silence that is doubled is a longer silence, and no fault.
+    /// the whole recording, once. Silence alone is never at fault: it is only longer or shorter.
     #[must_use]
     pub fn faults(&self) -> Vec<RecordingFault> {
         let mut faults = Vec::new();
@@ -84,11 +84,13 @@ impl Heard {
             let spoken = recording.print.spoken();
             let mut at = spoken.start;
             for run in counts[spoken].chunk_by(|one, next| kind_of(*one) == kind_of(*next)) {
-                let (from, to) = (time_of(at), time_of(at + run.len()));
-                at += run.len();
-                if run.len() < LEAST_FAULT {
+                let frames = at..at + run.len();
+                at = frames.end;
+                let spoken = recording.print.frames[frames.clone()].iter().flatten().count();
+                if frames.len() < LEAST_FAULT || spoken < LEAST_SPOKEN {
                     continue;
                 }
+                let (from, to) = (time_of(frames.start), time_of(frames.end));
                 let name = recording.name().to_owned();
                 match kind_of(run[0]) {
                     Count::Doubled => faults.push(RecordingFault::Doubled { name, from, to }),
@@ -173,11 +175,10 @@ pub enum RecordingFault {
 /// Whether it is this recording, and not a few words of another sentence by the same voice.
 fn is_recognised(recording: &Recording, runs: &[Run], speech: usize) -> bool {
     let earned: f32 = runs.iter().map(|run| run.earned).sum();
-    let within: usize = runs.iter().map(|run| run.end_frame - run.first_frame).sum();
-    let extent = runs[runs.len() - 1].end_frame - runs[0].first_frame;
+    let extent = runs[runs.len() - 1].spoken.end - runs[0].spoken.start;
     speech >= LEAST_SPEECH.min(recording.print.spoken().len() / 2)
         && earned >= speech as f32 * LEAST_EARNED
-        && 2 * within >= extent
+        && 2 * speech >= extent
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,3 +246,5 @@ const LEAST_SPEECH: usize = 80;
 const LEAST_EARNED: f32 = 0.75;
 /// 80 ms: the edges of a stretch are known to a frame, so 100 ms is never overlooked.
 const LEAST_FAULT: usize = 8;
+/// 20 ms of the voice itself.
+const LEAST_SPOKEN: usize = 2;

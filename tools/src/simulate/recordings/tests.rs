@@ -59,6 +59,9 @@ fn noise_on_the_line_costs_no_words_before_it_costs_faint_consonants() {
 #[test]
 fn a_tenth_of_a_second_missing_is_noticed_wherever_it_falls() {
     for_each_tenth(|recording, sound, from| {
+        if is_silent(recording, from) {
+            return; // a shorter silence is still silence
+        }
         let mut cut = sound.to_vec();
         cut.drain(from..from + TENTH);
         let faults = hear(SampleRate::Hz8000, &cut).faults();
@@ -73,12 +76,10 @@ fn a_tenth_of_a_second_missing_is_noticed_wherever_it_falls() {
 #[test]
 fn a_tenth_of_a_second_doubled_is_noticed_wherever_it_falls() {
     for_each_tenth(|recording, sound, from| {
-        let spoken = recording.print.frames[from / 80..(from + TENTH) / 80].iter().flatten().count();
-        if spoken < 5 {
+        if is_silent(recording, from) {
             return; // silence said twice is a longer silence
         }
-        let mut doubled = sound[..from + TENTH].to_vec();
-        doubled.extend(&sound[from..]);
+        let doubled = [&sound[..from + TENTH], &sound[from..]].concat();
         let faults = hear(SampleRate::Hz8000, &doubled).faults();
         assert!(
             matches!(&faults[..], [RecordingFault::Doubled { from: at, .. }] if near(*at, from)),
@@ -91,12 +92,12 @@ fn a_tenth_of_a_second_doubled_is_noticed_wherever_it_falls() {
 #[test]
 fn a_pause_in_the_middle_is_neither_missing_nor_doubled() {
     for_each_tenth(|recording, sound, from| {
-        let mut paused = sound[..from].to_vec();
-        paused.extend([0; 4_000]);
-        paused.extend(&sound[from..]);
-        let heard = hear(SampleRate::Hz8000, &paused);
-        assert_eq!(heard.faults(), [], "{} at {from}", recording.name());
-        assert_eq!(heard.text(), recording.transcript(), "{} at {from}", recording.name());
+        for pause in [4_000, 32_000] {
+            let paused = [&sound[..from], &vec![0; pause], &sound[from..]].concat();
+            let heard = hear(SampleRate::Hz8000, &paused);
+            assert_eq!(heard.faults(), [], "{} at {from}, {pause}", recording.name());
+            assert_eq!(heard.text(), recording.transcript(), "{} at {from}, {pause}", recording.name());
+        }
     });
 }
 
@@ -198,6 +199,10 @@ fn for_each_tenth(mut check: impl FnMut(&Recording, &[i16], usize)) {
             check(&recording, &sound, from);
         }
     }
+}
+
+fn is_silent(recording: &Recording, tenth: usize) -> bool {
+    recording.print.frames[tenth / 80..(tenth + TENTH) / 80].iter().flatten().count() < 3
 }
 
 /// Stretches that sound alike on both sides leave the place of a splice open by some frames.
