@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, RETRY_AFTER, T
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::TransportError;
 
@@ -151,17 +152,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
     /// Ends the connection so that what was written arrives: our half first, then what the peer
     /// still sends is read away. Closing with unread data would make the system reset the
     /// connection, and the peer would lose the response with it: RFC 9112 §9.6.
-    pub(crate) async fn finish(&mut self) -> Result<(), Http1Error> {
-        self.io.shutdown().await?;
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            self.buffer.clear();
-            match self.read_more().await {
-                Ok(()) => left = left.saturating_sub(self.buffer.len()),
-                Err(_gone) => break,
+    pub(crate) async fn finish(&mut self) {
+        let linger = async {
+            self.io.shutdown().await?;
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                self.buffer.clear();
+                self.read_more().await?;
+                left = left.saturating_sub(self.buffer.len());
             }
-        }
-        Ok(())
+            Ok::<(), Http1Error>(())
+        };
+        // However the peer takes its leave, the response was written and nothing is left to do.
+        let _ = timeout(LINGER, linger).await;
     }
 
     async fn read_head(&mut self, max: usize) -> Result<BytesMut, Http1Error> {
@@ -388,6 +391,8 @@ const CHUNK_LINE_BYTES: usize = 256;
 const READ_BYTES: usize = 1024;
 /// How much of an unwanted body is read before the peer is left alone.
 const LINGER_BYTES: usize = 1 << 20;
+/// How long a peer may take to close after a response that says the connection ends.
+const LINGER: Duration = Duration::from_millis(500);
 const SECRET_WORDS: &[&str] =
     &["auth", "cookie", "credential", "key", "passw", "secret", "signature", "token"];
 

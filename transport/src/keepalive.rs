@@ -1,7 +1,46 @@
 //! When to ping, and when a silent peer counts as gone: a value without a clock.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// The measured round trip of a link, or of a connector's links, for whoever counts.
+///
+/// Clones read the same measurement, also after the link was given away.
+///
+/// ```
+/// use voxline_transport::{Endpoint, WebSocketConnector};
+///
+/// let connector = WebSocketConnector::new(Endpoint::parse("ws://api.example.com/")?);
+/// assert_eq!(connector.round_trip().get(), None); // no ping was answered yet
+/// # Ok::<(), voxline_transport::EndpointError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct RoundTrip(Arc<AtomicU64>);
+
+impl RoundTrip {
+    /// The smoothed time a ping takes to come back; `None` before the first pong.
+    #[must_use]
+    pub fn get(&self) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    pub(crate) fn set(&self, measured: Duration) {
+        let micros = u64::try_from(measured.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(micros.max(1), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for RoundTrip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RoundTrip").field(&self.get()).finish()
+    }
+}
 
 /// The ping schedule of one link.
 ///
@@ -22,7 +61,7 @@ pub(crate) struct Keepalive {
     sequence: u64,
     /// Pings whose pong has not come, oldest first.
     unanswered: VecDeque<(u64, Instant)>,
-    round_trip: Option<RoundTrip>,
+    estimate: Option<Estimate>,
 }
 
 /// What is due.
@@ -47,7 +86,7 @@ impl Keepalive {
             last_heard: now,
             sequence: 0,
             unanswered: VecDeque::new(),
-            round_trip: None,
+            estimate: None,
         }
     }
 
@@ -65,7 +104,7 @@ impl Keepalive {
         let found = self.unanswered.iter().position(|(sent, _)| Some(*sent) == sequence);
         if let Some((_, sent_at)) = found.and_then(|at| self.unanswered.drain(..=at).next_back()) {
             let sample = now.saturating_duration_since(sent_at);
-            self.round_trip = Some(RoundTrip::updated(self.round_trip, sample));
+            self.estimate = Some(Estimate::updated(self.estimate, sample));
         }
     }
 
@@ -90,7 +129,7 @@ impl Keepalive {
 
     /// The smoothed round trip, once a pong has come.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.map(|measured| measured.smoothed)
+        self.estimate.map(|estimate| estimate.smoothed)
     }
 
     fn ping(&mut self, now: Instant) -> Due {
@@ -106,18 +145,18 @@ impl Keepalive {
 
     fn patience(&self) -> Duration {
         let longest = self.interval / self.misses_allowed;
-        self.round_trip.map_or(longest, |measured| measured.patience().max(SHORTEST_PATIENCE).min(longest))
+        self.estimate.map_or(longest, |estimate| estimate.patience().max(SHORTEST_PATIENCE).min(longest))
     }
 }
 
 /// A smoothed round trip and its deviation: RFC 6298 §2.
 #[derive(Debug, Clone, Copy)]
-struct RoundTrip {
+struct Estimate {
     smoothed: Duration,
     deviation: Duration,
 }
 
-impl RoundTrip {
+impl Estimate {
     fn updated(before: Option<Self>, sample: Duration) -> Self {
         match before {
             None => Self { smoothed: sample, deviation: sample / 2 },

@@ -27,16 +27,48 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes `http://host:port`; the tunnel through it may be encrypted, the way to it is not.
+    /// Takes `http://host:port` or `http://user:password@host:port`; the tunnel through it may be
+    /// encrypted, the way to it is not.
     ///
     /// # Errors
-    /// The URL does not parse, has another scheme, or holds a user name; see [`Self::with_basic`].
+    /// The URL does not parse, has another scheme, or holds a password that cannot be one.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
-        let endpoint = Endpoint::parse(url)?;
+        let (url, user_info) = split_user_info(url);
+        let endpoint = Endpoint::parse(&url)?;
         if endpoint.is_secure() {
             return Err(EndpointError::Scheme { seen: "https".to_owned() });
         }
-        Ok(Self { endpoint, credentials: None })
+        let proxy = Self { endpoint, credentials: None };
+        match user_info.as_deref().map(|info| info.split_once(':').unwrap_or((info, ""))) {
+            None => Ok(proxy),
+            Some((user, password)) => {
+                let password = Secret::new(password).map_err(|_| EndpointError::UserInfo)?;
+                Ok(proxy.with_basic(user, password))
+            }
+        }
+    }
+
+    /// The proxy that the environment names for this endpoint: `HTTPS_PROXY` for encrypted links
+    /// and `HTTP_PROXY` for others, unless `NO_PROXY` lists the host, its domain, or `*`. Each is
+    /// read in lower case first, as curl does.
+    ///
+    /// # Errors
+    /// The variable holds something that [`Self::parse`] refuses.
+    pub fn from_environment(endpoint: &Endpoint) -> Result<Option<Self>, EndpointError> {
+        Self::chosen(endpoint, |name| std::env::var(name).ok())
+    }
+
+    fn chosen(
+        endpoint: &Endpoint,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, EndpointError> {
+        let either = |name: &str| {
+            let set = variable(name).or_else(|| variable(&name.to_ascii_uppercase()));
+            set.filter(|value| !value.trim().is_empty())
+        };
+        let proxy = either(if endpoint.is_secure() { "https_proxy" } else { "http_proxy" });
+        let direct = either("no_proxy").is_some_and(|list| is_listed(endpoint.host(), &list));
+        proxy.filter(|_| !direct).map(|url| Self::parse(&url)).transpose()
     }
 
     /// Sends a user name and a password: RFC 7617.
@@ -109,5 +141,71 @@ impl fmt::Debug for Proxy {
             .field("authority", &self.authority())
             .field("credentials", &self.credentials.is_some())
             .finish()
+    }
+}
+
+/// The URL without its user name and password, and those; what is percent-encoded in them stays so.
+fn split_user_info(url: &str) -> (String, Option<String>) {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (info, host) = rest.rsplit_once('@')?;
+        Some((format!("{scheme}://{host}"), info.to_owned()))
+    });
+    parts.map_or_else(|| (url.to_owned(), None), |(url, info)| (url, Some(info)))
+}
+
+/// Whether a `NO_PROXY` list names this host: itself, a domain it is in, or everything.
+fn is_listed(host: &str, list: &str) -> bool {
+    list.split(',').map(|entry| entry.trim().trim_start_matches('.')).filter(|entry| !entry.is_empty()).any(
+        |entry| {
+            let domain = host.len().checked_sub(entry.len()).map(|at| host.split_at_checked(at));
+            entry == "*"
+                || domain.flatten().is_some_and(|(before, end)| {
+                    end.eq_ignore_ascii_case(entry) && (before.is_empty() || before.ends_with('.'))
+                })
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(url: &str, environment: &[(&str, &str)]) -> Option<String> {
+        let lookup = |name: &str| {
+            environment.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
+        };
+        let endpoint = Endpoint::parse(url).unwrap();
+        Proxy::chosen(&endpoint, lookup).unwrap().map(|proxy| proxy.authority())
+    }
+
+    #[test]
+    fn the_environment_names_a_proxy_for_each_kind_of_link() {
+        let both = [("https_proxy", "http://a:1"), ("HTTP_PROXY", "http://b:2")];
+        for (url, environment, expected) in [
+            ("wss://api.example.com/", &both[..], Some("a:1")),
+            ("ws://api.example.com/", &both[..], Some("b:2")),
+            ("wss://api.example.com/", &[("https_proxy", " ")], None),
+            (
+                "wss://api.example.com/",
+                &[("https_proxy", "http://a:1"), ("no_proxy", "x, .example.com")],
+                None,
+            ),
+            ("wss://api.example.com/", &[("https_proxy", "http://a:1"), ("no_proxy", "*")], None),
+            (
+                "wss://badexample.com/",
+                &[("https_proxy", "http://a:1"), ("no_proxy", "example.com")],
+                Some("a:1"),
+            ),
+        ] {
+            assert_eq!(chosen(url, environment).as_deref(), expected, "{url} {environment:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_used_and_never_shown() {
+        let proxy = Proxy::parse("http://me:canary@proxy.test:3128").unwrap();
+        assert!(!format!("{proxy:?}").contains("canary"));
+        assert_eq!(proxy.request("h:443").headers()[PROXY_AUTHORIZATION], "Basic bWU6Y2FuYXJ5");
+        assert!(Proxy::parse("socks5://proxy.test").is_err());
     }
 }

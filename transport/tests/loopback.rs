@@ -378,7 +378,7 @@ async fn pings_are_answered_and_measure_the_round_trip() {
     };
     let measured = futures::future::poll_fn(|cx| {
         let _ = client.poll_next_unpin(cx);
-        client.round_trip().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        client.round_trip().get().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     });
     tokio::select! {
         round_trip = measured => assert!(round_trip < Duration::from_secs(1)),

@@ -229,11 +229,9 @@ impl WebSocketExchange {
 
     async fn answer(mut self, response: Response<Bytes>) -> Result<(), TransportError> {
         let limit = self.config.websocket.connect_timeout;
-        let write = async {
-            self.http.write_response(&response).await?;
-            self.http.finish().await
-        };
-        bounded(limit, write).await
+        bounded(limit, self.http.write_response(&response)).await?;
+        self.http.finish().await;
+        Ok(())
     }
 }
 
@@ -338,11 +336,8 @@ async fn read(
         },
     };
     tracing::debug!(%peer, status = refusal.status().as_u16(), "request refused");
-    let answered = async {
-        http.write_response(&refusal).await?;
-        http.finish().await
-    };
-    answered.await.map_err(io::Error::other)?;
+    http.write_response(&refusal).await.map_err(io::Error::other)?;
+    http.finish().await;
     Ok(None)
 }
 

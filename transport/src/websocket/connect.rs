@@ -14,6 +14,7 @@ use super::{WebSocket, WebSocketConfig};
 use crate::dial::{Deadline, Dialer};
 use crate::http1::{HEAD_BYTES, Http1, Http1Error, is, retry_after};
 use crate::io::BoxIo;
+use crate::keepalive::RoundTrip;
 use crate::proxy::Proxy;
 use crate::tls::ClientTls;
 use crate::{ConnectStage, Connector, Endpoint, TransportError};
@@ -35,6 +36,7 @@ pub struct WebSocketConnector {
     endpoint: Endpoint,
     config: WebSocketConfig,
     dialer: Dialer,
+    round_trip: RoundTrip,
 }
 
 impl WebSocketConnector {
@@ -42,7 +44,7 @@ impl WebSocketConnector {
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         let dialer = Dialer::new(endpoint.is_secure());
-        Self { endpoint, config: WebSocketConfig::new(), dialer }
+        Self { endpoint, config: WebSocketConfig::new(), dialer, round_trip: RoundTrip::default() }
     }
 
     /// Sets the configuration of every link opened.
@@ -72,12 +74,20 @@ impl WebSocketConnector {
         &self.endpoint
     }
 
+    /// The round trip last measured on any of its links; pings must be on.
+    #[must_use]
+    pub fn round_trip(&self) -> RoundTrip {
+        self.round_trip.clone()
+    }
+
     async fn dial(&self) -> Result<WebSocket, TransportError> {
         let deadline = Deadline::new(self.config.connect_timeout, self.config.stage_timeouts);
         let io = self.dialer.open(&deadline, &self.endpoint, self.config.no_delay).await?;
         let (io, early) = deadline.run(ConnectStage::Upgrade, self.ask(io)).await?;
         tracing::debug!(endpoint = %self.endpoint, "link open");
-        Ok(WebSocket::new(io, early, Role::Client, &self.config).await)
+        let mut link = WebSocket::new(io, early, Role::Client, &self.config).await;
+        link.round_trip = self.round_trip.clone();
+        Ok(link)
     }
 
     /// The client's opening handshake: RFC 6455 §4.1.

@@ -25,7 +25,7 @@ pub use self::config::{StageTimeouts, WebSocketConfig};
 pub use self::connect::WebSocketConnector;
 pub(crate) use self::connect::upgrade_request;
 use crate::io::{BoxIo, LinkIo};
-use crate::keepalive::{Due, Keepalive};
+use crate::keepalive::{Due, Keepalive, RoundTrip};
 use crate::{Incoming, Text, TransportError};
 
 /// An open WebSocket, of either side.
@@ -41,6 +41,7 @@ pub struct WebSocket {
     unflushed: bool,
     max_message_size: usize,
     watch: Option<Watch>,
+    round_trip: RoundTrip,
     /// Whoever waits for room, to be woken when the reading side made it.
     writer: Option<Waker>,
 }
@@ -71,10 +72,10 @@ impl WebSocket {
         Self::new(Box::new(stream), BytesMut::new(), Role::Server, config).await
     }
 
-    /// The smoothed time a ping takes to come back; `None` before the first pong.
+    /// The measured round trip, to be kept when the link is given away.
     #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.watch.as_ref().and_then(|watch| watch.keepalive.round_trip())
+    pub fn round_trip(&self) -> RoundTrip {
+        self.round_trip.clone()
     }
 
     /// Takes over after the handshake; `early` is what was read past it.
@@ -93,6 +94,7 @@ impl WebSocket {
             unflushed: false,
             max_message_size: config.max_message_size,
             watch: config.ping_interval.map(|interval| Watch::new(interval, config.ping_misses)),
+            round_trip: RoundTrip::default(),
             writer: None,
         }
     }
@@ -163,7 +165,10 @@ impl WebSocket {
     fn note_pong(&mut self, payload: &[u8]) {
         if let Some(watch) = &mut self.watch {
             watch.keepalive.handle_pong(Instant::now().into_std(), payload);
-            tracing::trace!(round_trip = ?watch.keepalive.round_trip(), "pong");
+            if let Some(measured) = watch.keepalive.round_trip() {
+                self.round_trip.set(measured);
+                tracing::trace!(round_trip = ?measured, "pong");
+            }
         }
     }
 
@@ -290,7 +295,7 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("state", &self.state)
-            .field("round_trip", &self.round_trip())
+            .field("round_trip", &self.round_trip)
             .finish_non_exhaustive()
     }
 }
