@@ -3,10 +3,12 @@
 //! A code is a sign, three bits of segment and four of step: a floating-point number with a four-bit mantissa.
 //! So the `f32` unit does the work. The exponent and the top of the mantissa of a biased magnitude *are* segment and
 //! step, and the way back is to put them into an `f32` and read its value. No table, no branch, and a loop every
-//! compiler turns into vectors.
+//! compiler turns into vectors. Where the machine has AVX2, decoding takes a shorter way still.
 //!
 //! Negative samples are inverted, not negated, as the recommendation's tables and ITU-T G.191's reference do;
 //! many implementations differ from them by one code on some hundred inputs.
+
+mod decode;
 
 use crate::simd::widest;
 
@@ -16,11 +18,10 @@ use crate::simd::widest;
 /// Panics unless the lengths are equal.
 pub fn decode_mulaw(src: &[u8], dst: &mut [i16]) {
     assert_eq!(src.len(), dst.len(), "one code is one sample");
-    widest(|| {
-        for (sample, &code) in dst.iter_mut().zip(src) {
-            *sample = mulaw_to_linear(code);
-        }
-    });
+    let done = decode::decode_vectors(&decode::MULAW, src, dst);
+    for (sample, &code) in dst[done..].iter_mut().zip(&src[done..]) {
+        *sample = mulaw_to_linear(code);
+    }
 }
 
 /// Encodes µ-law; a magnitude over 32,635 is clipped to it.
@@ -42,11 +43,10 @@ pub fn encode_mulaw(src: &[i16], dst: &mut [u8]) {
 /// Panics unless the lengths are equal.
 pub fn decode_alaw(src: &[u8], dst: &mut [i16]) {
     assert_eq!(src.len(), dst.len(), "one code is one sample");
-    widest(|| {
-        for (sample, &code) in dst.iter_mut().zip(src) {
-            *sample = alaw_to_linear(code);
-        }
-    });
+    let done = decode::decode_vectors(&decode::ALAW, src, dst);
+    for (sample, &code) in dst[done..].iter_mut().zip(&src[done..]) {
+        *sample = alaw_to_linear(code);
+    }
 }
 
 /// Encodes A-law.
@@ -182,10 +182,12 @@ mod tests {
         decode_mulaw(&codes, &mut samples);
         for (code, sample) in codes.iter().zip(samples) {
             assert_eq!(sample, reference_decode_mulaw(*code), "µ-law {code:#04x}");
+            assert_eq!(mulaw_to_linear(*code), sample, "µ-law {code:#04x}, one by one");
         }
         decode_alaw(&codes, &mut samples);
         for (code, sample) in codes.iter().zip(samples) {
             assert_eq!(sample, reference_decode_alaw(*code), "A-law {code:#04x}");
+            assert_eq!(alaw_to_linear(*code), sample, "A-law {code:#04x}, one by one");
         }
     }
 
@@ -196,10 +198,24 @@ mod tests {
         encode_mulaw(&samples, &mut codes);
         for (sample, code) in samples.iter().zip(&codes) {
             assert_eq!(*code, reference_encode_mulaw(*sample), "µ-law {sample}");
+            assert_eq!(linear_to_mulaw(*sample), *code, "µ-law {sample}, one by one");
         }
         encode_alaw(&samples, &mut codes);
         for (sample, code) in samples.iter().zip(&codes) {
             assert_eq!(*code, reference_encode_alaw(*sample), "A-law {sample}");
+            assert_eq!(linear_to_alaw(*sample), *code, "A-law {sample}, one by one");
+        }
+    }
+    #[test]
+    fn runs_of_any_length_are_decoded_to_their_end() {
+        let codes: Vec<u8> = (0..100_u8).map(|index| index.wrapping_mul(5)).collect();
+        for length in 0..=codes.len() {
+            let mut samples = vec![1; length];
+            decode_mulaw(&codes[..length], &mut samples);
+            assert!(
+                samples.iter().zip(&codes).all(|(sample, code)| *sample == mulaw_to_linear(*code)),
+                "{length}"
+            );
         }
     }
 }
