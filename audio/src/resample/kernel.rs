@@ -67,7 +67,10 @@ mod avx2 {
         let mut sums = [_mm256_setzero_ps(); VECTORS];
         for tap in taps {
             let coefficient = _mm256_set1_ps(tap.coefficient);
-            let samples = input[tap.offset..][..8 * VECTORS].as_chunks::<8>().0;
+            // An array, not a slice: a loop of known length is unrolled, and the sums stay in registers.
+            let Some(samples) = input[tap.offset..].as_chunks().0.first_chunk::<VECTORS>() else {
+                unreachable!("each input row has room for a whole vector after its last column");
+            };
             for (sum, samples) in sums.iter_mut().zip(samples) {
                 *sum = _mm256_fmadd_ps(coefficient, load(samples), *sum);
             }
