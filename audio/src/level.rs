@@ -27,19 +27,24 @@ pub fn rms(frame: &[f32]) -> f32 {
 }
 
 /// The sum of squares.
-///
-/// Kept as sixteen partial sums: a float sum in strict order is one long chain the compiler may not split.
 #[must_use]
 pub fn energy(frame: &[f32]) -> f32 {
+    dot(frame, frame)
+}
+
+/// The sum of products of two runs of equal length.
+///
+/// Kept as sixteen partial sums: a float sum in strict order is one long chain the compiler may not split.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     widest(|| {
-        let (chunks, rest) = frame.as_chunks::<LANES>();
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
         let mut sums = [0.0_f32; LANES];
-        for chunk in chunks {
-            for (sum, sample) in sums.iter_mut().zip(chunk) {
-                *sum += sample * sample;
+        for (a, b) in a.iter().zip(b) {
+            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += a * b;
             }
         }
-        sums.into_iter().chain(rest.iter().map(|sample| sample * sample)).sum()
+        sums.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| a * b)).sum()
     })
 }
 

@@ -1,12 +1,12 @@
 //! Hearing key signals in band.
 
-use core::f32::consts::TAU;
+use core::f64::consts::{PI, TAU};
 use core::fmt;
 use std::sync::OnceLock;
 
 use super::{COLUMNS_HZ, Digit, ROWS_HZ};
 use crate::SampleRate;
-use crate::level::energy;
+use crate::level::{dot, energy};
 use crate::simd::widest;
 use crate::tame::tame;
 
@@ -61,6 +61,8 @@ pub struct DtmfDetector {
     table: &'static Table,
     /// The last 20 ms, its first `filled` samples valid.
     window: Box<[f32]>,
+    /// Its even part, then its odd part.
+    folded: Box<[f32]>,
     filled: usize,
     /// Samples seen up to the end of the window.
     position: u64,
@@ -78,7 +80,8 @@ impl DtmfDetector {
     pub fn new(rate: SampleRate) -> Self {
         let table = Table::shared(rate);
         let window = vec![0.0; 2 * table.hop].into_boxed_slice();
-        Self { table, window, filled: 0, position: 0, last: None, hits: 0, misses: 0, down: None }
+        let folded = window.clone();
+        Self { table, window, folded, filled: 0, position: 0, last: None, hits: 0, misses: 0, down: None }
     }
 
     /// Takes a run of any length and tells what it heard in it.
@@ -93,7 +96,7 @@ impl DtmfDetector {
             self.position += now.len() as u64;
             samples = later;
             if self.filled == self.window.len() {
-                let candidate = self.table.candidate(&self.window);
+                let candidate = self.table.candidate(&self.window, &mut self.folded);
                 self.judge(candidate, &mut on_event);
                 self.window.copy_within(self.table.hop.., 0);
                 self.filled = self.table.hop;
@@ -170,25 +173,39 @@ impl Bin {
         self.cosine * self.cosine + self.sine * self.sine
     }
 
-    /// How far the phase turned from `before` to here.
-    fn turned_since(self, before: Self) -> f32 {
+    /// Whether the phase turned from `before` to here as a tone's does.
+    fn advanced_from(self, before: Self, tone: &Tone) -> bool {
         // The tone is cosine × cos ωt + sine × sin ωt, so its phase is the angle of cosine − i sine.
         let real = self.cosine * before.cosine + self.sine * before.sine;
         let imaginary = self.cosine * before.sine - self.sine * before.cosine;
-        imaginary.atan2(real)
+        // Turned back by what is due; the cosine of what is left is compared, which spares the arc tangent.
+        let left = real * tone.advance.cosine + imaginary * tone.advance.sine;
+        left >= tone.least_cosine * (self.power() * before.power()).sqrt()
     }
+}
+
+/// One of the eight tones.
+#[derive(Debug)]
+struct Tone {
+    /// How far its phase turns in a hop.
+    advance: Bin,
+    /// The cosine of how far off that may be.
+    least_cosine: f32,
+    /// Cosine and sine of the overtone that tells it from a voice, from the middle of the window outwards.
+    overtone: [Vec<f32>; 2],
 }
 
 /// What depends on the rate alone.
 #[derive(Debug)]
 struct Table {
-    rate_hz: f32,
     /// 10 ms; the window is two of them.
     hop: usize,
     /// A Hann window from its middle outwards.
     window: Vec<f32>,
     /// Cosines of the eight frequencies, then their sines, from the middle outwards.
     waves: Vec<[f32; 16]>,
+    /// The low group, then the high one.
+    tones: [Tone; 8],
     /// Power of a tone's bin over the energy of the window, for a pure tone.
     pure: f32,
 }
@@ -204,28 +221,36 @@ impl Table {
         let hop = rate.hz() as usize / 100;
         // No sample stands in the very middle of an even window: they lie half a sample to its sides.
         let time = |index: usize| index as f64 + 0.5;
-        let hann = |index| 0.5 + 0.5 * (core::f64::consts::PI * time(index) / hop as f64).cos();
+        let hann = |index| 0.5 + 0.5 * (PI * time(index) / hop as f64).cos();
         let window: Vec<f32> = (0..hop).map(|index| hann(index) as f32).collect();
-        let waves = (0..hop).map(|index| {
-            core::array::from_fn(|wave| {
-                let hz = ROWS_HZ.into_iter().chain(COLUMNS_HZ).nth(wave % 8).unwrap_or_default();
-                let angle = core::f64::consts::TAU * f64::from(hz) * time(index) / f64::from(rate.hz());
-                (if wave < 8 { angle.cos() } else { angle.sin() }) as f32
-            })
+        let tones_hz: Vec<f64> = ROWS_HZ.into_iter().chain(COLUMNS_HZ).map(f64::from).collect();
+        let angle = |hz: f64, samples: f64| TAU * hz * samples / f64::from(rate.hz());
+        let wave = |hz: f64, part: fn(f64) -> f64| {
+            (0..hop).map(|index| part(angle(hz, time(index))) as f32).collect::<Vec<_>>()
+        };
+        let cosines_and_sines: [Vec<f32>; 16] =
+            core::array::from_fn(|at| wave(tones_hz[at % 8], if at < 8 { f64::cos } else { f64::sin }));
+        let waves = (0..hop).map(|index| core::array::from_fn(|at| cosines_and_sines[at][index])).collect();
+        let tones = core::array::from_fn(|at| {
+            let hz = tones_hz[at];
+            let (sine, cosine) = angle(hz, hop as f64).sin_cos();
+            let overtone_hz = hz * if at < 4 { 3.0 } else { 2.0 };
+            Tone {
+                advance: Bin { cosine: cosine as f32, sine: sine as f32 },
+                least_cosine: angle(hz * OFF_FREQUENCY, hop as f64).cos() as f32,
+                overtone: [wave(overtone_hz, f64::cos), wave(overtone_hz, f64::sin)],
+            }
         });
-        let waves = waves.collect();
         // A sine of amplitude one: its bin is Σw ⁄ 2, its windowed energy Σw² ⁄ 2, each sum over both halves.
         let (sum, squares) = (2.0 * window.iter().sum::<f32>(), 2.0 * energy(&window));
         let pure = (sum / 2.0) * (sum / 2.0) / (squares / 2.0);
-        Self { rate_hz: rate.hz() as f32, hop, window, waves, pure }
+        Self { hop, window, waves, tones, pure }
     }
 
     /// The key a window seems to hold.
-    fn candidate(&self, samples: &[f32]) -> Option<Candidate> {
+    fn candidate(&self, samples: &[f32], folded: &mut [f32]) -> Option<Candidate> {
         let (before, after) = samples.split_at(self.hop);
-        let mut even = [0.0; MAX_HOP];
-        let mut odd = [0.0; MAX_HOP];
-        let (even, odd) = (&mut even[..self.hop], &mut odd[..self.hop]);
+        let (even, odd) = folded.split_at_mut(self.hop);
         widest(|| fold(before, after, &self.window, even, odd));
         // Windowed energy: the squares of sum and difference hold each sample's twice.
         let total = (energy(even) + energy(odd)) / 2.0;
@@ -249,36 +274,21 @@ impl Table {
     /// Whether overtones are there too, as they would be in a voice: of the high tone the octave, of the low one the
     /// twelfth, its octave lying too near the high tones.
     fn has_harmonics(&self, candidate: &Candidate, even: &[f32], odd: &[f32]) -> bool {
-        let (low_hz, high_hz) = candidate.digit.frequencies_hz();
-        let power_at = |hz: f32| {
-            let step = TAU * hz / self.rate_hz;
-            let (mut cosine, mut sine) = (0.0, 0.0);
-            // A vector turned by a constant angle: two sines in all.
-            let (turn_sin, turn_cos) = step.sin_cos();
-            let (mut y, mut x) = (step / 2.0).sin_cos();
-            for (even, odd) in even.iter().zip(odd) {
-                cosine += even * x;
-                sine += odd * y;
-                (x, y) = (x * turn_cos - y * turn_sin, x * turn_sin + y * turn_cos);
-            }
-            Bin { cosine, sine }.power()
+        let stands_out = |tone: u8, bin: Bin| {
+            let [cosines, sines] = &self.tones[usize::from(tone)].overtone;
+            let overtone = Bin { cosine: dot(even, cosines), sine: dot(odd, sines) };
+            overtone.power() > HARMONIC * bin.power()
         };
-        power_at(3.0 * low_hz) > HARMONIC * candidate.low.power()
-            || power_at(2.0 * high_hz) > HARMONIC * candidate.high.power()
+        stands_out(candidate.digit.row, candidate.low)
+            || stands_out(4 + candidate.digit.column, candidate.high)
     }
 
     /// Whether two windows a hop apart hold the same two tones, on frequency.
     fn agree(&self, now: &Candidate, before: &Candidate) -> bool {
-        let on_frequency = |now: Bin, before: Bin, hz: f32| {
-            let turns = hz * self.hop as f32 / self.rate_hz;
-            let excess = now.turned_since(before) / TAU - turns;
-            let excess_hz = (excess - excess.round()) * self.rate_hz / self.hop as f32;
-            excess_hz.abs() <= OFF_FREQUENCY * hz
-        };
-        let (low_hz, high_hz) = now.digit.frequencies_hz();
+        let Digit { row, column } = now.digit;
         now.digit == before.digit
-            && on_frequency(now.low, before.low, low_hz)
-            && on_frequency(now.high, before.high, high_hz)
+            && now.low.advanced_from(before.low, &self.tones[usize::from(row)])
+            && now.high.advanced_from(before.high, &self.tones[4 + usize::from(column)])
     }
 }
 
@@ -344,7 +354,4 @@ const HARMONIC: f32 = 0.05;
 const NEIGHBOUR: f32 = 4.0;
 
 /// Half-way between what must be accepted and what must be rejected (Q.24).
-const OFF_FREQUENCY: f32 = 0.025;
-
-/// 10 ms at the highest rate.
-const MAX_HOP: usize = 480;
+const OFF_FREQUENCY: f64 = 0.025;
