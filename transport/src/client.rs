@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 
 use crate::dial::{Deadline, Dialer};
 use crate::http1::{HEAD_BYTES, Http1, Http1Error};
@@ -106,7 +106,12 @@ impl HttpClient {
         let mut http = Http1::new(io);
         http.write_request(request).await?;
         let head = http.read_response_head(HEAD_BYTES).await?;
-        let body = http.read_response_body(&head, self.max_body_bytes).await?.whole(self.max_body_bytes)?;
+        // RFC 9112 §6.3: an answer to HEAD states the length of a body that does not follow.
+        let body = if request.method() == Method::HEAD {
+            Bytes::new()
+        } else {
+            http.read_response_body(&head, self.max_body_bytes).await?.whole(self.max_body_bytes)?
+        };
         Ok(head.map(|()| body))
     }
 }
