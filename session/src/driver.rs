@@ -283,7 +283,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
 
     fn deliver_events(&mut self) -> bool {
         let mut shared = self.shared.lock();
-        let mut moved = false;
+        let (mut moved, mut worked) = (false, false);
         self.delivered = false;
         while shared.has_event_room() {
             let next = self.stash.pop_front();
@@ -292,8 +292,12 @@ impl<M: Machine, T: Transport> Driver<M, T> {
                 self.delivered = true;
                 break;
             };
+            worked |= event.is_perishable::<M>();
             shared.deliver(self.epoch, event);
             moved = true;
+        }
+        if let (true, Source::Dialled(dialled)) = (worked, &mut self.source) {
+            dialled.on_work(); // what a barge-in makes worthless is what the link was opened for
         }
         moved
     }

@@ -186,6 +186,10 @@ impl<T: Transport> Dialled<T> {
         self.supervisor.on_lost(now, end);
     }
 
+    pub(crate) fn on_work(&mut self) {
+        self.supervisor.on_work();
+    }
+
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.supervisor.hurry(now);
     }

@@ -12,7 +12,8 @@ use crate::{Breaker, Budget, Delays, RetryPolicy};
 ///
 /// Ask [`poll`](Self::poll) what to do, do it, and report what came of it. Windows and attempts
 /// start over only once a link has proved good, by living for
-/// [`good_after`](RetryPolicy::good_after); a link that dies younger counts as a failed dial.
+/// [`good_after`](RetryPolicy::good_after) or by doing its work; a link that dies before counts as
+/// a failed dial.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -41,8 +42,18 @@ pub struct Supervisor {
 enum State {
     Waiting { until: Instant, cost: Cost },
     Connecting,
-    Live { since: Instant, proved: bool },
+    Live { since: Instant, good: Good },
     Dead,
+}
+
+/// What a live link has shown so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Good {
+    NotYet,
+    /// It has lived long enough.
+    Proved,
+    /// It has done what it was opened for.
+    Worked,
 }
 
 /// What the next dial takes from the vendor's budget.
@@ -106,21 +117,29 @@ impl Supervisor {
         match self.state {
             State::Waiting { until, cost } if until <= now => self.dial_or_wait(now, cost),
             State::Waiting { until, .. } => Next::Wait(until),
-            State::Live { since, proved: false } if now < since + self.policy.good_after => {
-                Next::Wait(since + self.policy.good_after)
-            }
-            State::Live { since, proved: false } => {
-                self.on_proved(since);
+            State::Live { since, good: Good::NotYet } => {
+                let good_at = since + self.policy.good_after;
+                if now < good_at {
+                    return Next::Wait(good_at);
+                }
+                self.on_good(since, Good::Proved);
                 Next::Idle
             }
-            State::Connecting | State::Live { proved: true, .. } => Next::Idle,
+            State::Connecting | State::Live { good: Good::Proved | Good::Worked, .. } => Next::Idle,
             State::Dead => Next::GiveUp,
         }
     }
 
     /// The dial succeeded.
     pub fn on_connected(&mut self, now: Instant) {
-        self.state = State::Live { since: now, proved: false };
+        self.state = State::Live { since: now, good: Good::NotYet };
+    }
+
+    /// The link has done what it was opened for, so it is good however young.
+    pub fn on_work(&mut self) {
+        if let State::Live { since, .. } = self.state {
+            self.on_good(since, Good::Worked);
+        }
     }
 
     /// The dial failed; `retry` is [`TransportError::retry`](voxline_transport::TransportError::retry).
@@ -138,12 +157,14 @@ impl Supervisor {
 
     /// The link ended.
     pub fn on_lost(&mut self, now: Instant, end: LinkEnd) {
-        if let State::Live { since, proved } = self.state
-            && (proved || now >= since + self.policy.good_after)
+        if let State::Live { since, good } = self.state
+            && (good != Good::NotYet || now >= since + self.policy.good_after)
         {
-            self.on_proved(since);
+            self.on_good(since, good);
             self.down_since = Some(now);
             match end {
+                // Some vendors close after each piece of work, and the next one is waiting.
+                LinkEnd::Clean if good == Good::Worked => self.redial(now, now, Cost::None),
                 LinkEnd::Clean => self.redial_after_backoff(now, Duration::ZERO, Cost::Idle),
                 LinkEnd::Lost => self.redial_after_backoff(now, Duration::ZERO, Cost::Token),
                 LinkEnd::Ours => self.redial(now, now, Cost::Token),
@@ -206,8 +227,8 @@ impl Supervisor {
         self.redial_after_backoff(now, stated, Cost::Token);
     }
 
-    fn on_proved(&mut self, since: Instant) {
-        self.state = State::Live { since, proved: true };
+    fn on_good(&mut self, since: Instant, good: Good) {
+        self.state = State::Live { since, good };
         self.limits.lock().breaker.on_success();
         self.delays.reset();
         self.attempts = 0;
@@ -438,6 +459,20 @@ mod tests {
             }
             assert_eq!(supervisor.limits.spent(), spent, "{name}");
         }
+    }
+
+    #[test]
+    fn a_vendor_that_closes_after_each_piece_of_work_is_dialled_at_once_and_free() {
+        let mut now = Instant::now();
+        let mut supervisor = supervisor(RetryPolicy::default(), now);
+        for _ in 0..50 {
+            assert_eq!(supervisor.poll(now), Next::Dial);
+            supervisor.on_connected(now);
+            supervisor.on_work();
+            now += SECOND / 4;
+            supervisor.on_lost(now, LinkEnd::Clean);
+        }
+        assert_eq!(supervisor.limits.spent(), 0);
     }
 
     #[test]

@@ -140,6 +140,22 @@ async fn a_peer_that_hangs_up_at_once_is_dialled_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_closes_after_each_utterance_is_dialled_at_once() {
+    let (plan, mut links) = Plan::new(&[], 8);
+    let begun = Instant::now();
+    let session = Session::builder(Talker::default()).retry(policy()).connect(plan).await.unwrap();
+    let (_sender, mut receiver) = session.split();
+    for number in 0..20 {
+        let mut far = FarEnd(links.recv().await.unwrap());
+        far.play(&number.to_string()).await;
+        far.close(1000).await;
+        assert_eq!(heard(&mut receiver).await, Some(Heard::Audio(number.to_string())));
+        assert_eq!(heard(&mut receiver).await, Some(Heard::LinkLost));
+    }
+    assert!(begun.elapsed() <= 20 * Duration::from_millis(21), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_breaker_refuses_a_new_session_at_once() {
     let limits = VendorLimits::new(Budget::default(), Breaker::new(1, 5 * SECOND));
     let (plan, _links) = Plan::new(&[Meets::Nobody], 8);

@@ -135,6 +135,18 @@ async fn a_dropped_driver_cuts_the_link_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_panics_ends_its_own_session_and_is_told() {
+    let (near, far) = memory::pair(64);
+    let server = tokio::spawn(serve(far));
+    let (mut sender, receiver) = Session::builder(Talker::default()).accept(near).split();
+    sender.send(Say::Panic).await.unwrap();
+    assert!(matches!(receiver.finish().await, Err(SessionError::Aborted)));
+    assert!(matches!(sender.send(line("late")).await, Err(SessionError::Ended)));
+    server.await.unwrap();
+    assert_eq!(tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_driver_polled_by_hand_needs_no_task() {
     let (near, far) = memory::pair(64);
     let (session, driver) = Session::builder(Talker::default()).drive(near);

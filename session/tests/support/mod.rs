@@ -34,6 +34,8 @@ pub(crate) enum Say {
     Close,
     /// Always refused.
     Nonsense,
+    /// A fault in the machine itself.
+    Panic,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,7 @@ impl Machine for Talker {
         Ok(())
     }
 
+    #[expect(clippy::panic_in_result_fn, reason = "a test wants to see it panic")]
     fn handle_command(&mut self, _now: Instant, command: Say) -> Result<(), CommandError> {
         match command {
             Say::Line(line) => {
@@ -102,6 +105,7 @@ impl Machine for Talker {
                 self.control.push_back("bye".into());
             }
             Say::Nonsense => return Err(CommandError::NotStarted),
+            Say::Panic => panic!("as the test asked"),
         }
         Ok(())
     }
