@@ -8,6 +8,7 @@ mod conversation;
 mod driver;
 mod error;
 mod handle;
+mod limits;
 mod metrics;
 mod pool;
 mod retry;
@@ -25,8 +26,9 @@ pub use conversation::{
 pub use driver::Driver;
 pub use error::{CODES, SessionError, TrySendError, Wait};
 pub use handle::{Receiver, Sender};
+pub use limits::VendorLimits;
 pub use metrics::Metrics;
 pub use pool::{Lease, Pool, PoolConfig, PoolStatus, Probe, Slot};
 pub use retry::{Delays, RetryPolicy};
 pub use session::{Adopter, Builder, Session, SessionConfig, SessionEvent};
-pub use supervisor::{LinkEnd, Next, Supervisor, VendorLimits};
+pub use supervisor::{LinkEnd, Next, Supervisor};

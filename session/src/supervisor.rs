@@ -1,12 +1,11 @@
 //! When to dial, wait, or give up: the life of a session's links as a pure machine.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use voxline_protocol::CloseFrame;
 use voxline_transport::Retry;
 
-use crate::{Breaker, Budget, Delays, RetryPolicy};
+use crate::{Delays, RetryPolicy, VendorLimits};
 
 /// Decides when a session's link is dialled. Connects nothing and reads no clock.
 ///
@@ -264,54 +263,12 @@ impl Supervisor {
     }
 }
 
-/// What all sessions with one vendor share: a retry [`Budget`] and a [`Breaker`]. Clones share.
-///
-/// ```
-/// use voxline_session::{Breaker, Budget, VendorLimits};
-///
-/// let limits = VendorLimits::new(Budget::default(), Breaker::default());
-/// assert_eq!(limits.clone().spent(), 0);
-/// assert!(!limits.is_open());
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct VendorLimits(Arc<Mutex<Limits>>);
-
-#[derive(Debug, Default)]
-struct Limits {
-    budget: Budget,
-    breaker: Breaker,
-}
-
-impl VendorLimits {
-    /// Limits for one vendor, to be cloned into each of its sessions.
-    #[must_use]
-    pub fn new(budget: Budget, breaker: Breaker) -> Self {
-        Self(Arc::new(Mutex::new(Limits { budget, breaker })))
-    }
-
-    /// Retries taken from the budget so far.
-    #[must_use]
-    pub fn spent(&self) -> u64 {
-        self.lock().budget.spent()
-    }
-
-    /// Whether the breaker holds dials back.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.lock().breaker.is_open()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Limits> {
-        // Held for a few sums and never across an await; no sum can panic half way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 const GOING_AWAY: u16 = 1001; // RFC 6455 §7.4.1
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Breaker, Budget};
 
     const SECOND: Duration = Duration::from_secs(1);
 

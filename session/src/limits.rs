@@ -1,0 +1,48 @@
+//! What all sessions with one vendor have in common.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Breaker, Budget};
+
+/// What all sessions with one vendor share: a retry [`Budget`] and a [`Breaker`]. Clones share.
+///
+/// ```
+/// use voxline_session::{Breaker, Budget, VendorLimits};
+///
+/// let limits = VendorLimits::new(Budget::default(), Breaker::default());
+/// assert_eq!(limits.clone().spent(), 0);
+/// assert!(!limits.is_open());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct VendorLimits(Arc<Mutex<Limits>>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) budget: Budget,
+    pub(crate) breaker: Breaker,
+}
+
+impl VendorLimits {
+    /// Limits for one vendor, to be cloned into each of its sessions.
+    #[must_use]
+    pub fn new(budget: Budget, breaker: Breaker) -> Self {
+        Self(Arc::new(Mutex::new(Limits { budget, breaker })))
+    }
+
+    /// Retries taken from the budget so far.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.lock().budget.spent()
+    }
+
+    /// Whether the breaker holds dials back.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().breaker.is_open()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Limits> {
+        // Held for a few sums and never across an await; no sum can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
