@@ -67,7 +67,7 @@ quirks! {
     NoCount = "no-count",
     /// `connection.established` names no session.
     NoSessionId = "no-session-id",
-    /// The first `session.init` of a link is answered by `Session not found`.
+    /// The first `session.init` of all is answered by `Session not found`.
     NotFoundOnce = "not-found-once",
     /// `session.init` is never answered.
     SilentInit = "silent-init",

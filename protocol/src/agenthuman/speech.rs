@@ -90,6 +90,7 @@ pub(super) struct Chunk {
     /// What goes on the wire: the samples, and silence up to the floor.
     pub(super) audio: Bytes,
     sent_at: Option<Instant>,
+    sends: u32,
 }
 
 impl Chunk {
@@ -98,9 +99,26 @@ impl Chunk {
         rate.duration(self.samples.start)..rate.duration(self.samples.end)
     }
 
+    fn piece(&self, rate: InputRate) -> Piece {
+        Piece {
+            utterance: self.utterance,
+            samples: self.samples.clone(),
+            length: rate.duration(self.wire_samples()),
+        }
+    }
+
     fn wire_samples(&self) -> u64 {
         (self.audio.len() / 2) as u64
     }
+}
+
+/// Which speech a message carried.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) utterance: UtteranceId,
+    pub(super) samples: Range<u64>,
+    /// How long it sounds, silence at the end included.
+    pub(super) length: Duration,
 }
 
 #[derive(Debug)]
@@ -220,6 +238,7 @@ impl Speech {
                 .and_then(|utterance| utterance.cut(starving))?,
         };
         chunk.sent_at = Some(now);
+        chunk.sends += 1;
         if let Some(utterance) = self.utterance_mut(chunk.utterance) {
             utterance.first_sent.get_or_insert(now);
         }
@@ -274,24 +293,28 @@ impl Speech {
     }
 
     /// Gives the oldest unanswered message up, because it was refused or never answered.
-    pub(super) fn give_up_head(&mut self, now: Instant, end: SpeechEnd) -> Option<(UtteranceId, Range<u64>)> {
+    pub(super) fn give_up_head(&mut self, now: Instant, end: SpeechEnd) -> Option<Piece> {
         let head = self.in_flight.pop_front()?;
-        if end == SpeechEnd::Unconfirmed {
-            self.lapse(&head);
-        }
+        self.lapse(&head);
         if let Some(utterance) = self.utterance_mut(head.utterance) {
             utterance.answered(now);
             utterance.fault.get_or_insert(end);
         }
-        Some((head.utterance, head.samples))
+        Some(head.piece(self.rate))
     }
 
     /// The link is gone: what was on its way waits for the next one, in order.
-    pub(super) fn link_lost(&mut self) {
+    ///
+    /// A piece that was the oldest unanswered one of a dying link, and was sent [`MAX_SENDS`] times,
+    /// is given up and returned: it may be what kills the links.
+    pub(super) fn link_lost(&mut self, now: Instant) -> Option<Piece> {
+        let is_spent = self.in_flight.front().is_some_and(|head| head.sends >= MAX_SENDS);
+        let given_up = if is_spent { self.give_up_head(now, SpeechEnd::Unconfirmed) } else { None };
         self.lapsed.clear();
         while let Some(chunk) = self.in_flight.pop_back() {
             self.resend.push_front(chunk);
         }
+        given_up
     }
 
     /// Drops all speech, on its way or not; each utterance gets its account.
@@ -364,7 +387,7 @@ impl Utterance {
         self.cut += taken;
         self.open_chunks += 1;
         self.chunks += 1;
-        Some(Chunk { utterance: self.id, samples, audio, sent_at: None })
+        Some(Chunk { utterance: self.id, samples, audio, sent_at: None, sends: 0 })
     }
 
     /// Takes `bytes` from the front, filled with silence up to `padded`. One piece is shared, several are joined.
@@ -423,5 +446,7 @@ pub(super) enum Standing {
     Over,
 }
 
+/// Links one piece of speech may be sent on.
+const MAX_SENDS: u32 = 5;
 /// Late answers worth remembering; older ones are forgotten.
 const MAX_LAPSED: usize = 64;

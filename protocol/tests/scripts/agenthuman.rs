@@ -58,7 +58,7 @@ impl Protocol for Client {
             AvatarEvent::ChunkRefused { utterance, samples, error } => {
                 format!("refused {} {}..{} {error}", utterance.get(), samples.start, samples.end)
             }
-            AvatarEvent::ChunkUnconfirmed { utterance, samples, .. } => {
+            AvatarEvent::ChunkUnconfirmed { utterance, samples } => {
                 format!("unconfirmed {} {}..{}", utterance.get(), samples.start, samples.end)
             }
             AvatarEvent::Closed => "closed".to_owned(),

@@ -119,14 +119,13 @@ pub enum AvatarEvent {
         /// Why.
         error: VendorError,
     },
-    /// A piece of speech was not confirmed in time (`agenthuman/confirm-timeout`).
+    /// A piece of speech was given up without an answer: in the time a living link had for it, or on
+    /// five links that died (`agenthuman/confirm-timeout`).
     ChunkUnconfirmed {
         /// Whose speech it was.
         utterance: UtteranceId,
         /// Where it stood, in samples of the input rate.
         samples: Range<u64>,
-        /// How long it was waited for.
-        limit: Duration,
     },
     /// The machine is done. Always the last event.
     Closed,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use self::api::since;
 pub use self::api::{AvatarClientConfig, AvatarCommand, AvatarEvent, Heard, InterruptOutcome, LinkEnd};
 use super::playback::Playback;
-use super::speech::{Speech, SpeechEnd, Standing};
+use super::speech::{Piece, Speech, SpeechEnd, Standing};
 use super::wire::{self, FromServer};
 use super::{AvatarSession, Recovery, Revision, VendorError, audio};
 use crate::json::decode;
@@ -166,7 +166,7 @@ impl AvatarClient {
     /// How much confirmed speech the avatar has still to say at `now`, by estimate.
     #[must_use]
     pub fn unplayed(&self, now: Instant) -> Duration {
-        self.latest.ahead(now)
+        self.latest.unsaid(now)
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
@@ -342,8 +342,10 @@ impl AvatarClient {
     fn refuse_head(&mut self, now: Instant, error: VendorError) {
         let in_doubt = self.state == State::Interrupting;
         let end = SpeechEnd::Refused(error.clone());
-        match self.speech.give_up_head(now, end).filter(|_| !in_doubt) {
-            Some((utterance, samples)) => {
+        let piece = if in_doubt { None } else { self.speech.give_up_head(now, end) };
+        match piece {
+            Some(Piece { utterance, samples, length, .. }) => {
+                self.earliest.advance(now, length);
                 self.events.push_back(AvatarEvent::ChunkRefused { utterance, samples, error });
                 self.after_answer(now);
             }
@@ -383,8 +385,8 @@ impl AvatarClient {
         let mut cut_off = self.latest.unfinished(heard_at);
         for report in self.speech.drop_all(&SpeechEnd::Interrupted) {
             // Sent without a confirmation: it may have been said or not.
-            if report.chunks > 0 && cut_off.iter().all(|(utterance, _)| *utterance != report.utterance) {
-                cut_off.push((report.utterance, self.config.rate.duration(report.confirmed_until)));
+            if report.chunks > 0 && !cut_off.contains(&report.utterance) {
+                cut_off.push(report.utterance);
             }
             self.events.push_back(AvatarEvent::Speech(report));
         }
@@ -394,7 +396,11 @@ impl AvatarClient {
         let open = self.interrupt.take();
         let must_ask =
             open.is_some() || self.state == State::Ready || self.earliest.ahead(heard_at) > Duration::ZERO;
-        let cut_off = open.map_or(cut_off, |open| open.cut_off);
+        let reached = |utterance| (utterance, self.latest.reached(utterance, heard_at));
+        let cut_off = match open {
+            Some(open) => open.cut_off,
+            None => cut_off.into_iter().map(reached).collect(),
+        };
         self.interrupt = Some(PendingInterrupt { epoch: self.epoch, cut_off });
         if !must_ask {
             self.finish_interrupt(now, InterruptOutcome::NotNeeded);
@@ -424,7 +430,13 @@ impl AvatarClient {
     }
 
     fn leave_link(&mut self, now: Instant) {
-        self.speech.link_lost();
+        // What is on its way may have arrived or not: the two models take one each.
+        self.earliest.rewind(self.speech.in_flight());
+        self.latest.delay(now, self.speech.in_flight());
+        if let Some(Piece { utterance, samples, .. }) = self.speech.link_lost(now) {
+            self.events.push_back(AvatarEvent::ChunkUnconfirmed { utterance, samples });
+            self.report_completed();
+        }
         for timer in [Timer::Establish, Timer::Confirm, Timer::Interrupt, Timer::Pace] {
             self.timers.stop(timer);
         }
@@ -435,7 +447,7 @@ impl AvatarClient {
     }
 
     fn link_down(&mut self, now: Instant, end: LinkEnd, recovery: Recovery) {
-        let unplayed = self.latest.ahead(now);
+        let unplayed = self.latest.unsaid(now);
         self.leave_link(now);
         let link = self.link.unwrap_or_default();
         self.events.push_back(AvatarEvent::LinkDown { link, end, recovery, unplayed });
@@ -474,9 +486,8 @@ impl AvatarClient {
     /// Whatever the avatar still had to say is gone with its session.
     fn end_playback(&mut self, now: Instant) {
         self.finish_interrupt(now, InterruptOutcome::NotNeeded);
-        self.earliest.clear();
-        self.latest.clear();
-        self.silent_since = None;
+        self.earliest.stop(now);
+        self.latest.stop(self.silent_since.take().unwrap_or(now));
     }
 
     fn close(&mut self, now: Instant) {
@@ -556,12 +567,11 @@ impl AvatarClient {
             }
             return None;
         };
-        let playing = self.latest.ahead(now);
-        let ahead = playing + self.speech.in_flight();
+        let ahead = left.max(self.speech.in_flight());
         if ahead > Duration::ZERO && ahead + length > self.config.max_ahead {
             // What is not being said yet needs an answer first, and that wakes us by itself.
             let excess = (ahead + length).saturating_sub(self.config.max_ahead);
-            if excess <= playing {
+            if ahead == left && excess <= left {
                 self.timers.set(Timer::Pace, now + excess);
             }
             return None;
@@ -648,10 +658,11 @@ impl Machine for AvatarClient {
                     self.link_down(now, LinkEnd::EstablishTimeout, Recovery::Redial);
                 }
                 Timer::Confirm => {
-                    let limit = self.confirm_limit();
-                    if let Some((utterance, samples)) = self.speech.give_up_head(now, SpeechEnd::Unconfirmed)
-                    {
-                        self.events.push_back(AvatarEvent::ChunkUnconfirmed { utterance, samples, limit });
+                    if let Some(piece) = self.speech.give_up_head(now, SpeechEnd::Unconfirmed) {
+                        self.earliest.advance(now, piece.length);
+                        self.latest.delay(now, piece.length);
+                        let Piece { utterance, samples, .. } = piece;
+                        self.events.push_back(AvatarEvent::ChunkUnconfirmed { utterance, samples });
                         self.after_answer(now);
                     }
                 }

@@ -47,6 +47,8 @@ pub struct AvatarServer {
     now: Option<Instant>,
     state: State,
     mouth: Playback,
+    /// The session whose speech is in the mouth.
+    speaking: Option<String>,
     /// Speak messages of this link.
     speaks: u64,
     inits: u64,
@@ -98,6 +100,7 @@ impl AvatarServer {
             now: None,
             state: State::NoLink,
             mouth: Playback::default(),
+            speaking: None,
             speaks: 0,
             inits: 0,
             due: VecDeque::new(),
@@ -129,7 +132,6 @@ impl AvatarServer {
         }
         self.state = State::Greeting;
         self.speaks = 0;
-        self.inits = 0;
         self.outbox.clear();
         if self.has(AvatarQuirk::GreetFirst) {
             self.send(&ToClient { kind: wire::ESTABLISHED, ..ToClient::default() });
@@ -230,6 +232,10 @@ impl AvatarServer {
             Some(at) => self.timers.set(Timer::Expiry, at),
             None => self.timers.stop(Timer::Expiry),
         }
+        if self.speaking.as_ref() != Some(&session_id) {
+            self.mouth.clear();
+            self.speaking = Some(session_id.clone());
+        }
         self.state = State::Established(session_id.clone());
         self.events.push_back(AvatarServerEvent::Established { session_id, revision, room });
     }
@@ -289,10 +295,20 @@ impl AvatarServer {
         if self.has(AvatarQuirk::SlowConfirmation) {
             delay += SLOW;
         }
-        if delay.is_zero() {
-            return self.send(&message);
+        self.answer(now + delay, message.to_text());
+    }
+
+    /// Answers leave in the order of their questions.
+    fn answer(&mut self, at: Instant, text: String) {
+        let at = self.due.back().map_or(at, |last| last.at.max(at));
+        self.due.push_back(Due { at, text });
+        self.release();
+    }
+
+    fn release(&mut self) {
+        while self.due.front().is_some_and(|due| self.now.is_some_and(|now| due.at <= now)) {
+            self.outbox.extend(self.due.pop_front().map(|due| Message::Text(due.text)));
         }
-        self.due.push_back(Due { at: now + delay, text: message.to_text() });
         self.arm_due();
     }
 
@@ -319,7 +335,7 @@ impl AvatarServer {
         } else {
             wire::INTERRUPT_CONFIRMED
         };
-        self.send(&ToClient { kind, ..ToClient::default() });
+        self.answer(now, ToClient { kind, ..ToClient::default() }.to_text());
     }
 
     fn send(&mut self, message: &ToClient<'_>) {
@@ -394,12 +410,7 @@ impl Machine for AvatarServer {
         self.now = Some(now);
         while let Some(timer) = self.timers.expired(now) {
             match timer {
-                Timer::Confirm => {
-                    if let Some(due) = self.due.pop_front() {
-                        self.outbox.push_back(Message::Text(due.text));
-                    }
-                    self.arm_due();
-                }
+                Timer::Confirm => self.release(),
                 Timer::Expiry => self.on_expired(),
             }
         }
