@@ -3,6 +3,7 @@
 
 mod clip;
 mod conceal;
+mod detect;
 mod dtmf;
 pub mod fade;
 mod fft;
@@ -32,6 +33,7 @@ mod wav;
 
 pub use clip::{ClipMeter, ClipReport};
 pub use conceal::Concealer;
+pub use detect::{Container, Finding, PlaybackRate, Verdict, inspect};
 pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
 pub use filter::HighPass;
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
