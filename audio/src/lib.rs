@@ -1,4 +1,43 @@
 //! Words and DSP kernels for real-time voice.
+//!
+//! Mono, `i16` at the edges and `f32` within ±1.0 inside, without a dependency. What a phone leg does with each
+//! frame it hears:
+//!
+//! ```
+//! use voxline_audio::{Encoding, FrameSpec, Framer, Resampler, SampleRate, level, pcm};
+//!
+//! let mut framer = Framer::new(FrameSpec::PHONE, Encoding::MuLaw);
+//! let mut resampler = Resampler::new(SampleRate::Hz8000, SampleRate::Hz16000);
+//! let (mut frame, mut narrow, mut wide) = ([0; 160], [0.0; 160], [0.0; 320]);
+//!
+//! let mut message = &[0xd5_u8; 400][..]; // from the network, of any length
+//! while !message.is_empty() {
+//!     message = &message[framer.push(message)..];
+//!     while framer.pop(&mut frame) {
+//!         pcm::i16_to_f32(&frame, &mut narrow);
+//!         resampler.process(&narrow, &mut wide);
+//!         println!("{:.1} dBFS", level::to_dbfs(level::rms(&wide)));
+//!     }
+//! }
+//! ```
+//!
+//! | to | there is |
+//! |---|---|
+//! | name formats and frames | [`SampleRate`], [`Encoding`], [`AudioFormat`], [`FrameSpec`], [`Framer`] |
+//! | convert | [`pcm`], [`g711`], [`Resampler`], [`Transcoder`] |
+//! | measure | [`level`], [`LoudnessMeter`], [`TruePeak`], [`ClipMeter`] |
+//! | shape | [`Gain`], [`mix`], [`fade`], [`HighPass`], [`Limiter`], [`Normaliser`] |
+//! | hear | [`VoiceDetector`], [`DtmfDetector`] |
+//! | make | [`DtmfGenerator`], [`ComfortNoise`] |
+//! | play on a clock | [`JitterBuffer`], [`Concealer`] |
+//! | keep | [`Recorder`], [`WavReader`], [`WavWriter`] |
+//!
+//! Kernels without state are functions over slices of equal length; kernels with state have `new`, `process`, `reset`,
+//! and `latency` where they delay. Only `new` allocates. A length that does not fit is the caller's bug and panics;
+//! bytes of any length meet the [`Framer`] first. No sample, not even NaN, makes a kernel panic.
+//!
+//! The fastest instructions of the machine are found at run time, and every fast path has a plain twin it is tested
+//! against. The sound of each kernel is a measured figure with a bound in `tests/quality.rs`.
 #![deny(unsafe_code)]
 
 mod clip;

@@ -2,10 +2,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use voxline_audio::{
-    DtmfDetector, DtmfGenerator, Encoding, FrameDuration, FrameSpec, Framer, Gain, HighPass, Limiter, Preset,
-    Resampler, SampleRate, fade, g711, level, mix, pcm,
+    ClipMeter, ComfortNoise, Concealer, DtmfDetector, DtmfGenerator, Encoding, FrameDuration, FrameSpec,
+    Framer, Gain, HighPass, JitterBuffer, JitterBufferConfig, Limiter, LoudnessMeter, Normaliser,
+    NormaliserConfig, Preset, Resampler, SampleRate, TruePeak, VoiceDetector, VoiceDetectorConfig, fade,
+    g711, level, mix, pcm,
 };
 
 /// The system's allocator, counting the calls of each thread.
@@ -143,4 +146,53 @@ fn kernels_with_state_do_not_allocate() {
         });
         assert_eq!(heard, 2 * 4 * 5, "each key went down and up, five times over");
     }
+}
+
+#[test]
+fn kernels_that_listen_do_not_allocate() {
+    for rate in [SampleRate::Hz8000, SampleRate::Hz16000] {
+        let spec = FrameSpec::new(rate, FrameDuration::Ms20).unwrap();
+        let mut frame: Vec<f32> = (0..spec.samples()).map(|index| 0.3 * (index as f32 * 0.2).sin()).collect();
+
+        let mut voice = VoiceDetector::new(spec, VoiceDetectorConfig::default());
+        let mut normaliser = Normaliser::new(rate, NormaliserConfig::default());
+        let (mut loudness, mut peak, mut clips) =
+            (LoudnessMeter::new(rate), TruePeak::new(), ClipMeter::new());
+        never_allocates("voice activity, meters and normaliser", || {
+            for _ in 0..50 {
+                let is_speech = voice.process(&frame).is_speech();
+                loudness.process(&frame);
+                peak.process(&frame);
+                clips.process(&frame);
+                normaliser.process(&mut frame, is_speech);
+            }
+        });
+
+        let mut concealer = Concealer::new(rate);
+        let mut noise = ComfortNoise::new(rate, 1);
+        never_allocates("concealment and comfort noise", || {
+            concealer.pass(&mut frame);
+            concealer.fill(&mut frame);
+            noise.learn(&frame);
+            noise.fill(&mut frame);
+        });
+    }
+}
+
+#[test]
+fn a_jitter_buffer_does_not_allocate() {
+    let mut buffer = JitterBuffer::new(FrameSpec::PHONE, JitterBufferConfig::default());
+    let (input, mut frame) = ([0.1; 160], [0.0; 160]);
+    let mut now = Instant::now();
+    never_allocates("jitter buffer", || {
+        for tick in 0..100 {
+            now += Duration::from_millis(20);
+            // A gap in each hundred, for it to conceal and to catch up with.
+            if tick < 90 {
+                buffer.push(now, &input);
+            }
+            buffer.pull(now, &mut frame);
+        }
+        buffer.clear();
+    });
 }
