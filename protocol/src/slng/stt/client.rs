@@ -81,6 +81,8 @@ pub struct SttClient {
     /// A link was lost, and what was held is not all sent again.
     behind: bool,
     close: Close,
+    /// Links lost since the close was asked.
+    lost_closing: u32,
     garbled_in_a_row: usize,
     stats: SttStats,
 }
@@ -113,6 +115,8 @@ struct Mark {
     position: u64,
     /// Whether it was sent on this link.
     sent: bool,
+    /// Links on which it was sent.
+    tries: u32,
 }
 
 /// The waits of a recognition session.
@@ -165,6 +169,7 @@ impl SttClient {
             partials_seen: false,
             behind: false,
             close: Close::NotAsked,
+            lost_closing: 0,
             garbled_in_a_row: 0,
             stats: SttStats::default(),
         }
@@ -247,7 +252,7 @@ impl SttClient {
         if self.marks.is_empty() && position == self.finalized {
             self.events.push_back(SttEvent::Finalized { position });
         } else if self.marks.back().is_none_or(|mark| mark.position < position) {
-            self.marks.push_back(Mark { position, sent: false });
+            self.marks.push_back(Mark { position, sent: false, tries: 0 });
         }
     }
 
@@ -265,6 +270,12 @@ impl SttClient {
         if self.close != Close::NotAsked {
             self.timers.set(Timer::Close, self.now + self.config.close_timeout);
         }
+    }
+
+    /// Ends without the rest: what no link has carried is lost aloud.
+    fn abandon(&mut self) {
+        self.drop_span(self.hold.next(), self.hold.end());
+        self.finish();
     }
 
     fn finish(&mut self) {
@@ -307,6 +318,9 @@ impl SttClient {
         self.let_go();
         self.link = Link::Down;
         self.events.push_back(SttEvent::LinkLost(frame));
+        if self.lost_closing >= MAX_TRIES {
+            self.abandon();
+        }
     }
 
     /// What a link's end means for audio and finalizes: they wait for the next one.
@@ -328,6 +342,17 @@ impl SttClient {
         self.partial_pending = false;
         self.last_final = None;
         self.marks.iter_mut().for_each(|mark| mark.sent = false);
+        let (events, marks) = (&mut self.events, &mut self.marks);
+        marks.retain(|mark| {
+            let given_up = mark.tries >= MAX_TRIES;
+            if given_up {
+                events.push_back(SttEvent::FinalizeTimedOut { position: mark.position });
+            }
+            !given_up
+        });
+        if self.close != Close::NotAsked {
+            self.lost_closing += 1;
+        }
     }
 
     /// Gives the link up: closes it, and waits for another.
@@ -551,11 +576,10 @@ impl SttClient {
     fn on_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Close => {
-                self.drop_span(self.hold.next(), self.hold.end());
                 if matches!(self.link, Link::AwaitingReady | Link::Ready) {
                     self.outbox.push_back(Message::Close(CloseFrame::normal()));
                 }
-                self.finish();
+                self.abandon();
             }
             Timer::Final => {
                 if let Some(mark) = self.marks.pop_front() {
@@ -590,6 +614,7 @@ impl SttClient {
         let stop = match mark {
             Some(mark) if mark.position <= next => {
                 mark.sent = true;
+                mark.tries += 1;
                 if self.timers.get(Timer::Final).is_none() {
                     self.timers.set(Timer::Final, self.now + self.config.final_timeout);
                 }
@@ -701,6 +726,10 @@ impl Machine for SttClient {
     fn is_finished(&self) -> bool {
         self.link == Link::Over && self.events.is_empty() && self.outbox.is_empty()
     }
+
+    fn close_command() -> Option<SttCommand> {
+        Some(SttCommand::Close)
+    }
 }
 
 /// The shortest audio message but for a tail: the vendor's advice is 20 to 100 ms.
@@ -711,5 +740,7 @@ const MAX_MESSAGE: Duration = Duration::from_millis(100);
 const LEAST_SPEED: f32 = 1.1;
 /// How much is given up at once when too much is held.
 const GIVE_UP_STEP: Duration = Duration::from_secs(1);
+/// Links on which a finalize, or the end of the session, is tried.
+const MAX_TRIES: u32 = 3;
 /// Messages in a row that may fail to parse.
 const MAX_GARBLED: usize = 100;

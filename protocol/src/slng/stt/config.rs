@@ -154,7 +154,7 @@ pub enum SttEvent {
         /// How much had been given when it was asked.
         position: u64,
     },
-    /// No final came in time. Audio stays held as if it had not been asked.
+    /// No final came in time, or on three links. Audio stays held as if it had not been asked.
     FinalizeTimedOut {
         /// How much had been given when it was asked.
         position: u64,

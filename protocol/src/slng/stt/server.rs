@@ -524,6 +524,10 @@ impl Machine for SttServer {
     fn is_finished(&self) -> bool {
         self.state == State::Over && self.events.is_empty() && self.outbox.is_empty()
     }
+
+    fn close_command() -> Option<SttServerCommand> {
+        Some(SttServerCommand::Close(CloseFrame::normal()))
+    }
 }
 
 const LATE_READY: Duration = Duration::from_secs(2);

@@ -26,8 +26,9 @@ use crate::{
 ///
 /// **Lost links.** Text of which nothing was heard is sent again on the next link, once a link and
 /// on three links at most (T08). Text that was partly heard is not: [`TtsEvent::Truncated`] says
-/// where it stopped. Only the close code 1000 after audio and flush counts as an end marker, because
-/// some routes end every utterance that way; any other close is a truncation (T17).
+/// where it stopped. A close without an end marker is a truncation (T17), with one exception: some
+/// routes end every utterance by a close in good order and nothing else, so on a route that has
+/// never sent an end marker, code 1000 after flush and audio is one.
 ///
 /// **Clear.** After [`TtsCommand::Clear`] no event carries audio of anything spoken before it, on any
 /// route: what arrives until `cleared` is dropped, and a link that does not acknowledge in time, or
@@ -73,6 +74,8 @@ pub struct TtsClient {
     /// An end marker that may still come for something that is over.
     leftover: Option<Leftover>,
     terminals: Terminals,
+    /// Whether this route has ever sent an end marker.
+    marks_ends: bool,
     /// Set once a standalone flush went unanswered: from then on it travels inside the text.
     inline_only: bool,
     mismatch_told: bool,
@@ -181,6 +184,7 @@ impl TtsClient {
             turn: None,
             leftover: None,
             terminals: Terminals::Unknown,
+            marks_ends: false,
             inline_only: false,
             mismatch_told: false,
             garbled_in_a_row: 0,
@@ -273,16 +277,19 @@ impl TtsClient {
         self.link = Link::Down;
         let in_order = frame.as_ref().is_some_and(|frame| frame.code == CloseFrame::NORMAL);
         match &self.turn {
-            Some(turn) if in_order && turn.flush.is_some() && turn.bytes > 0 => {
-                self.end_turn(Terminal::Other);
-            }
-            Some(turn) if turn.ends > 0 => self.end_turn(Terminal::Other),
+            Some(turn) if in_order && self.closes_by_ending(turn) => self.end_turn(Terminal::Other),
             Some(_) => self.lose_turn(Truncation::LinkLost),
             None => {}
         }
         self.leftover = None;
         self.intake.reset();
         self.events.push_back(TtsEvent::LinkLost(frame));
+    }
+
+    /// Whether a close in good order is the end of `turn` rather than an accident in it.
+    fn closes_by_ending(&self, turn: &Turn) -> bool {
+        let settling = turn.ends > 0 && self.terminals == Terminals::Unknown;
+        turn.flush.is_some() && (settling || (turn.bytes > 0 && !self.marks_ends))
     }
 
     fn on_text(&mut self, text: &str) -> Result<(), ProtocolError> {
@@ -396,6 +403,7 @@ impl TtsClient {
     }
 
     fn on_terminal(&mut self, kind: Terminal) {
+        self.marks_ends = true;
         if self.link != Link::Ready {
             return;
         }
@@ -721,6 +729,10 @@ impl Machine for TtsClient {
 
     fn is_finished(&self) -> bool {
         self.link == Link::Over && self.events.is_empty() && self.outbox.is_empty()
+    }
+
+    fn close_command() -> Option<TtsCommand> {
+        Some(TtsCommand::Close)
     }
 
     fn is_perishable(event: &TtsEvent) -> bool {

@@ -46,8 +46,8 @@ pub struct TtsServer {
     turns: VecDeque<Turn>,
     next_turn: u64,
     sequence: u64,
-    /// Old audio that the `LateAudio` quirk sends after `cleared`.
-    late: Bytes,
+    /// The last audio sent: what the `LateAudio` quirk sends again after `cleared`.
+    last_audio: Bytes,
     /// Whether a quirk that strikes once has struck.
     struck: bool,
 }
@@ -229,7 +229,7 @@ impl TtsServer {
             turns: VecDeque::new(),
             next_turn: 0,
             sequence: 0,
-            late: Bytes::new(),
+            last_audio: Bytes::new(),
             struck: false,
         }
     }
@@ -360,11 +360,7 @@ impl TtsServer {
 
     fn on_clear(&mut self) {
         let before = self.next_turn;
-        if self.has(SlngQuirk::LateAudio)
-            && let Some(turn) = self.turns.front_mut()
-        {
-            let length = turn.audio.len().min(2 * self.format.bytes_in(self.config.chunk));
-            self.late = turn.audio.split_to(length).freeze();
+        if self.has(SlngQuirk::LateAudio) && !self.turns.is_empty() {
             self.timers.set(Timer::LateAudio, self.now + LATE_AUDIO);
         }
         self.turns.clear();
@@ -419,6 +415,7 @@ impl TtsServer {
             let header = !turn.begun;
             turn.begun = true;
             turn.sent += audio.len() as u64;
+            self.last_audio = audio.clone();
             if header && self.has(SlngQuirk::RiffHeader) {
                 audio = with_header(self.format, self.format.rate.hz(), &audio);
             } else if header && self.has(SlngQuirk::RiffLies) {
@@ -502,7 +499,7 @@ impl TtsServer {
             Timer::Age => self.fail("max_connection_duration_exceeded", "connection is too old"),
             Timer::Idle => self.fail("idle_timeout_exceeded", "connection was idle"),
             Timer::LateAudio => {
-                let audio = std::mem::take(&mut self.late);
+                let audio = std::mem::take(&mut self.last_audio);
                 if !audio.is_empty() {
                     let message = self.audio_message(audio);
                     self.outbox.push_back(message);
@@ -598,6 +595,10 @@ impl Machine for TtsServer {
 
     fn is_finished(&self) -> bool {
         self.state == State::Over && self.events.is_empty() && self.outbox.is_empty()
+    }
+
+    fn close_command() -> Option<TtsServerCommand> {
+        Some(TtsServerCommand::Close(CloseFrame::normal()))
     }
 }
 
