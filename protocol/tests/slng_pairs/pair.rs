@@ -242,7 +242,8 @@ fn arrival(wire: &VecDeque<(Instant, Message)>, now: Instant, latency: Duration)
 }
 
 fn pop_due(wire: &mut VecDeque<(Instant, Message)>, now: Instant) -> Option<(Instant, Message)> {
-    wire.pop_front_if(|(at, _)| *at <= now)
+    wire.front().filter(|(at, _)| *at <= now)?;
+    wire.pop_front()
 }
 
 /// One moment for the whole process: virtual time only ever adds to it.

@@ -133,7 +133,8 @@ impl Backend<SttServer> for Recogniser {
     }
 
     fn take(&mut self, now: Instant) -> Option<SttServerCommand> {
-        self.answers.pop_front_if(|(at, _)| *at <= now).map(|(_, command)| command)
+        self.next_at().filter(|at| *at <= now)?;
+        self.answers.pop_front().map(|(_, command)| command)
     }
 }
 

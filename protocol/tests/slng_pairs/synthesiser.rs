@@ -83,6 +83,7 @@ impl Backend<TtsServer> for Synthesiser {
     }
 
     fn take(&mut self, now: Instant) -> Option<TtsServerCommand> {
-        self.work.pop_front_if(|(at, ..)| *at <= now).map(|(.., command)| command)
+        self.next_at().filter(|at| *at <= now)?;
+        self.work.pop_front().map(|(.., command)| command)
     }
 }
