@@ -3,6 +3,7 @@
 mod detect;
 mod loudness;
 mod playout;
+mod properties;
 #[path = "../speech/mod.rs"]
 mod speech;
 mod vad;
