@@ -143,8 +143,11 @@ impl<M: Machine> State<M> {
         &mut self,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<SessionEvent<M::Event>, SessionError>>> {
+        let was_full = !self.has_event_room();
         if let Some(event) = self.events.pop_front() {
-            wake(&mut self.driver);
+            if was_full {
+                wake(&mut self.driver);
+            }
             return Poll::Ready(Some(Ok(event)));
         }
         if self.metrics.ended {
@@ -246,5 +249,99 @@ fn park(place: &mut Option<Waker>, cx: &Context<'_>) {
 fn wake(place: &mut Option<Waker>) {
     if let Some(waker) = place.take() {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::Instant;
+
+    use voxline_protocol::{CommandError, Input, Message, ProtocolError};
+
+    use super::*;
+
+    /// Its events are numbers, and the odd ones perishable.
+    #[derive(Debug)]
+    struct Numbers;
+
+    impl Machine for Numbers {
+        type Command = ();
+        type Event = u32;
+
+        fn handle_input(&mut self, _: Instant, _: Input<'_>) -> Result<(), ProtocolError> {
+            Ok(())
+        }
+
+        fn handle_command(&mut self, _: Instant, (): ()) -> Result<(), CommandError> {
+            Ok(())
+        }
+
+        fn handle_timeout(&mut self, _: Instant) -> Result<(), ProtocolError> {
+            Ok(())
+        }
+
+        fn poll_transmit(&mut self) -> Option<Message> {
+            None
+        }
+
+        fn poll_event(&mut self) -> Option<u32> {
+            None
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+
+        fn is_finished(&self) -> bool {
+            false
+        }
+
+        fn is_perishable(event: &u32) -> bool {
+            event % 2 == 1
+        }
+    }
+
+    fn read(shared: &Shared<Numbers>) -> Vec<u32> {
+        let mut read = Vec::new();
+        let cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(SessionEvent::Protocol(number)))) = shared.lock().poll_event(&cx) {
+            read.push(number);
+        }
+        read
+    }
+
+    /// On two threads the driver may deliver between a barge-in and the moment it takes it.
+    #[test]
+    fn what_the_driver_delivers_before_it_knows_of_a_barge_in_is_stale() {
+        let shared = Shared::<Numbers>::new(4, 4);
+        let old = Epoch::FIRST;
+        shared.lock().deliver(old, SessionEvent::Protocol(1));
+        shared.lock().interrupt(()).unwrap();
+        shared.lock().deliver(old, SessionEvent::Protocol(2));
+        shared.lock().deliver(old, SessionEvent::Protocol(3));
+        let Some((new, ())) = shared.lock().take_interrupt() else { panic!("no barge-in") };
+        shared.lock().deliver(new, SessionEvent::Protocol(5));
+        assert_eq!(read(&shared), [2, 5]);
+        assert_eq!(shared.lock().snapshot().events_dropped, 2);
+    }
+
+    #[test]
+    fn no_command_passes_a_barge_in_that_waits() {
+        let shared = Shared::<Numbers>::new(4, 4);
+        shared.lock().interrupt(()).unwrap();
+        shared.lock().try_push(()).unwrap();
+        assert_eq!(shared.lock().take_command(), None);
+        assert!(shared.lock().take_interrupt().is_some());
+        assert_eq!(shared.lock().take_command(), Some(()));
+    }
+
+    #[test]
+    fn the_first_outcome_is_the_one_that_is_told() {
+        let shared = Shared::<Numbers>::new(4, 4);
+        shared.lock().end(Ok(()));
+        shared.lock().stop();
+        let cx = Context::from_waker(Waker::noop());
+        assert!(matches!(shared.lock().poll_event(&cx), Poll::Ready(None)));
     }
 }

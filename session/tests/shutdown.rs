@@ -10,7 +10,11 @@ use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voxline_protocol::Message;
-use voxline_session::{RetryPolicy, Session, SessionError, SessionEvent, Wait};
+use voxline_session::{
+    Adopter, Builder, Driver, Lease, Pool, Receiver, RetryPolicy, Sender, Session, SessionError,
+    SessionEvent, Slot, Supervisor, VendorLimits, Wait,
+};
+use voxline_transport::memory::MemoryTransport;
 use voxline_transport::{Incoming, memory};
 
 use support::{FarEnd, Heard, Meets, Plan, Say, Talker, heard, line, rest, serve};
@@ -223,4 +227,56 @@ async fn a_session_busy_both_ways_lets_other_tasks_run() {
     drop(sender);
     receiver.finish().await.unwrap();
     server.await.unwrap();
+}
+
+/// On a real clock and two threads: a lost wake-up would stop it for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_between_threads() {
+    const LINES: usize = 3_000;
+    let (near, far) = memory::pair(3);
+    let (mut sender, mut receiver) =
+        Session::builder(Talker::default()).command_capacity(2).event_capacity(2).accept(near).split();
+    let far = tokio::spawn(async move {
+        let mut far = FarEnd(far);
+        assert_eq!(far.hear().await.as_deref(), Some("hello"));
+        for number in 1..=LINES {
+            assert_eq!(far.hear().await, Some(format!("{number} line")));
+            far.say(&format!("note {number}")).await;
+        }
+        assert_eq!(far.hear().await.as_deref(), Some("bye"));
+        far.say("bye").await;
+        while far.hear().await.is_some() {}
+    });
+    let sending = tokio::spawn(async move {
+        for _ in 0..LINES {
+            sender.send(line("line")).await.unwrap();
+        }
+    });
+    let whole = async {
+        for number in 1..=LINES {
+            assert_eq!(heard(&mut receiver).await, Some(Heard::Note(number.to_string())));
+        }
+        receiver.finish().await.unwrap();
+        far.await.unwrap();
+        sending.await.unwrap();
+    };
+    tokio::time::timeout(60 * SECOND, whole).await.unwrap();
+}
+
+#[test]
+fn handles_cross_threads() {
+    fn send<T: Send>() {}
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Session<Talker>>();
+    send_and_sync::<Sender<Talker>>();
+    send_and_sync::<Receiver<Talker>>();
+    send_and_sync::<Builder<Talker>>();
+    send_and_sync::<Adopter<MemoryTransport>>();
+    send_and_sync::<Pool<Talker, Plan>>();
+    send_and_sync::<Lease<Talker>>();
+    send_and_sync::<Slot<Talker>>();
+    send_and_sync::<Supervisor>();
+    send_and_sync::<VendorLimits>();
+    send_and_sync::<SessionError>();
+    send::<Driver<Talker, MemoryTransport>>();
 }
