@@ -86,7 +86,6 @@ impl SessionError {
             Self::RetriesExhausted { .. } => Code::new("session/retries-exhausted"),
             Self::Timeout { wait: Wait::Adoption, .. } => Code::new("session/not-adopted"),
             Self::Timeout { wait: Wait::Close, .. } => Code::new("session/close-timeout"),
-            Self::Timeout { wait: Wait::Ready, .. } => Code::new("session/not-ready"),
             Self::Timeout { wait: Wait::Send, .. } => Code::new("session/send-stalled"),
             Self::Transport(error) => error.code(),
         }
@@ -101,8 +100,6 @@ pub enum Wait {
     Adoption,
     /// For the orderly end, once it was asked for.
     Close,
-    /// For a pooled session to be initialised.
-    Ready,
     /// For the link to take a message.
     Send,
 }
@@ -112,7 +109,6 @@ impl fmt::Display for Wait {
         f.write_str(match self {
             Self::Adoption => "waiting for another link",
             Self::Close => "closing",
-            Self::Ready => "initialising",
             Self::Send => "sending a message",
         })
     }
@@ -190,12 +186,6 @@ pub const CODES: &[CodeEntry] = &[
         "Check that the peer is set to dial again, and that its new link reaches this process.",
     ),
     CodeEntry::new(
-        "session/not-ready",
-        true,
-        "A pooled session connected but was not initialised in time.",
-        "Check the peer's health and the session's configuration.",
-    ),
-    CodeEntry::new(
         "session/pool-closed",
         false,
         "A session was asked of a pool that is closing.",
@@ -233,7 +223,7 @@ mod tests {
     #[test]
     fn every_code_of_ours_has_a_page() {
         let limit = Duration::from_secs(1);
-        let timeouts = [Wait::Adoption, Wait::Close, Wait::Ready, Wait::Send];
+        let timeouts = [Wait::Adoption, Wait::Close, Wait::Send];
         let errors = [
             SessionError::Aborted,
             SessionError::Ended,

@@ -227,7 +227,8 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         let mut fired = false;
         if self.machine.poll_timeout().is_some_and(|at| at <= now) {
             self.machine.handle_timeout(now)?;
-            fired = true;
+            // A machine that is due again at once has its next turn after the tick.
+            fired = self.machine.poll_timeout().is_none_or(|at| at > now);
         }
         while let Some(timer) = self.timers.expired(now) {
             self.on_timer(now, timer)?;
@@ -237,7 +238,6 @@ impl<M: Machine, T: Transport> Driver<M, T> {
             Source::Dialled(dialled) => dialled.wake_at(),
             Source::Adopted { .. } | Source::Given { .. } => None,
         };
-        // A machine that is due again at once must not keep this task busy.
         let for_machine = self.machine.poll_timeout().map(|at| at.max(now + TICK));
         let next = [for_machine, self.timers.next(), for_link].into_iter().flatten().min();
         Ok(self.sleep_until(cx, next) | fired)
