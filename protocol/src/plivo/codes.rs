@@ -8,6 +8,12 @@ pub(super) fn of_reason(reason: &str) -> Option<Code> {
     REASONS.iter().find(|(name, _)| reason.contains(name)).map(|(_, code)| Code::new(code))
 }
 
+/// The page of a hangup cause, given as its number.
+pub(super) fn of_hangup(cause: &str) -> Option<Code> {
+    let page = |entry: &&CodeEntry| entry.code.as_str().strip_prefix("plivo/hangup-") == Some(cause.trim());
+    PLIVO.iter().find(page).map(|entry| entry.code)
+}
+
 /// Whether an error is about audio we sent, so that the stream can go on without it.
 pub(super) fn is_about_audio(code: Code) -> bool {
     ["plivo/buffer-overflow", "plivo/incorrect-payload", "plivo/invalid-content-type"]
