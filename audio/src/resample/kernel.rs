@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and calls into code compiled for AVX2")]
 
 use super::dots::dots_plain;
-use super::rows::{Tap, row_plain};
+use super::rows::{Run, row_plain};
 
-/// Taps, input rows, one output row.
-pub(super) type RowKernel = fn(&[Tap], &[f32], &mut [f32]);
+/// Runs of coefficients, input rows, one output row.
+pub(super) type RowKernel = fn(&[Run], &[f32], &mut [f32]);
 
 /// Four pairs of coefficients and samples, four sums.
 pub(super) type DotKernel = fn([(&[f32], &[f32]); 4], &mut [f32; 4]);
@@ -16,7 +16,7 @@ pub(super) fn row_kernel() -> RowKernel {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::has_avx2() {
         // SAFETY: the features the function is compiled for were just found on this machine.
-        return |taps, input, output| unsafe { avx2::row(taps, input, output) };
+        return |runs, input, output| unsafe { avx2::row(runs, input, output) };
     }
     row_plain
 }
@@ -38,41 +38,45 @@ mod avx2 {
         _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
-    use super::Tap;
+    use super::Run;
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn row(taps: &[Tap], input: &[f32], output: &mut [f32]) {
+    pub(super) fn row(runs: &[Run], input: &[f32], output: &mut [f32]) {
         let lanes = output.as_chunks_mut::<8>().0;
         // Ten sums hide the latency of the additions and leave registers for coefficient and sample.
         let (tens, rest) = lanes.as_chunks_mut::<10>();
         let mut at = 0;
         for tile in tens {
-            sum_tile(taps, &input[at..], tile);
+            sum_tile(runs, &input[at..], tile);
             at += 80;
         }
         let (fours, ones) = rest.as_chunks_mut::<4>();
         for tile in fours {
-            sum_tile(taps, &input[at..], tile);
+            sum_tile(runs, &input[at..], tile);
             at += 32;
         }
         for tile in ones.as_chunks_mut::<1>().0 {
-            sum_tile(taps, &input[at..], tile);
+            sum_tile(runs, &input[at..], tile);
             at += 8;
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn sum_tile<const VECTORS: usize>(taps: &[Tap], input: &[f32], output: &mut [[f32; 8]; VECTORS]) {
+    fn sum_tile<const VECTORS: usize>(runs: &[Run], input: &[f32], output: &mut [[f32; 8]; VECTORS]) {
         let mut sums = [_mm256_setzero_ps(); VECTORS];
-        for tap in taps {
-            let coefficient = _mm256_set1_ps(tap.coefficient);
-            // An array, not a slice: a loop of known length is unrolled, and the sums stay in registers.
-            let Some(samples) = input[tap.offset..].as_chunks().0.first_chunk::<VECTORS>() else {
-                unreachable!("each input row has room for a whole vector after its last column");
-            };
-            for (sum, samples) in sums.iter_mut().zip(samples) {
-                *sum = _mm256_fmadd_ps(coefficient, load(samples), *sum);
+        for run in runs {
+            for (coefficient, samples) in
+                run.coefficients.iter().zip(input[run.offset..].windows(8 * VECTORS))
+            {
+                let coefficient = _mm256_set1_ps(*coefficient);
+                // An array, not a slice: a loop of known length is unrolled, and the sums stay in registers.
+                let Some(samples) = samples.as_chunks().0.first_chunk::<VECTORS>() else {
+                    unreachable!("a window has the length that was asked for");
+                };
+                for (sum, samples) in sums.iter_mut().zip(samples) {
+                    *sum = _mm256_fmadd_ps(coefficient, load(samples), *sum);
+                }
             }
         }
         for (to, sum) in output.iter_mut().zip(sums) {
@@ -116,14 +120,17 @@ mod tests {
     #[test]
     fn the_row_kernel_agrees_with_its_plain_twin() {
         let input = wave(2_000);
-        let taps: Vec<Tap> = (0..70)
-            .map(|index| Tap { offset: 97 * index % 1_500, coefficient: 0.5 - index as f32 / 70.0 })
+        let runs: Vec<Run> = (0..4)
+            .map(|run| Run {
+                offset: 391 * run,
+                coefficients: wave(17 + run).iter().map(|x| x / 17.0).collect(),
+            })
             .collect();
         for lanes in 0..=40 {
             let mut plain = vec![0.0; lanes * 8];
             let mut fast = plain.clone();
-            row_plain(&taps, &input, &mut plain);
-            row_kernel()(&taps, &input, &mut fast);
+            row_plain(&runs, &input, &mut plain);
+            row_kernel()(&runs, &input, &mut fast);
             for (plain, fast) in plain.iter().zip(fast) {
                 assert!((plain - fast).abs() < 1e-5, "{lanes} vectors");
             }

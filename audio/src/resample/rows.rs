@@ -11,11 +11,12 @@ use super::interleave::{columns_to_rows, rows_to_columns};
 use super::kernel;
 use crate::pcm::Sample;
 
-/// One coefficient and where its input stands for column zero.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Tap {
+/// Coefficients of neighbouring samples of one input row.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Where the first one's sample stands for column zero; each next one's stands one further.
     pub(super) offset: usize,
-    pub(super) coefficient: f32,
+    pub(super) coefficients: Vec<f32>,
 }
 
 /// The coefficients of each output row.
@@ -27,7 +28,7 @@ pub(super) struct RowFilter {
     history: usize,
     /// Samples from one input row to the next.
     stride: usize,
-    phases: Vec<Vec<Tap>>,
+    phases: Vec<Vec<Run>>,
 }
 
 impl RowFilter {
@@ -39,13 +40,21 @@ impl RowFilter {
             .map(|row| {
                 // Output `row` of a group lies `phase ⁄ up` after input `newest` of the same group.
                 let (newest, phase) = (row * down / up, row * down % up);
-                let taps = (0..prototype.taps_per_phase()).filter_map(|back| {
-                    let coefficient = prototype.tap(phase + back * up) as f32;
-                    let index = history * down + newest - back;
-                    let offset = index % down * stride + index / down;
-                    (coefficient != 0.0).then_some(Tap { offset, coefficient })
-                });
-                taps.collect()
+                let mut taps: Vec<(usize, f32)> = (0..prototype.taps_per_phase())
+                    .map(|back| {
+                        let index = history * down + newest - back;
+                        (index % down * stride + index / down, prototype.tap(phase + back * up) as f32)
+                    })
+                    .filter(|(_, coefficient)| *coefficient != 0.0)
+                    .collect();
+                taps.sort_unstable_by_key(|(offset, _)| *offset);
+                // The zeros of an L-th band filter fall on whole rows, so that few runs remain.
+                taps.chunk_by(|(a, _), (b, _)| a + 1 == *b)
+                    .map(|run| Run {
+                        offset: run[0].0,
+                        coefficients: run.iter().map(|(_, coefficient)| *coefficient).collect(),
+                    })
+                    .collect()
             })
             .collect();
         Self { up, down, history, stride, phases }
@@ -84,8 +93,8 @@ impl Rows {
         columns_to_rows(input, self.started, *down, &mut self.input[*history..], *stride);
         // Whole vectors: what the lanes past the last column make of old samples is never read.
         let lanes = columns.next_multiple_of(LANES);
-        for (taps, row) in phases.iter().zip(self.output.chunks_exact_mut(OUTPUT_STRIDE)) {
-            (self.kernel)(taps, &self.input, &mut row[..lanes]);
+        for (runs, row) in phases.iter().zip(self.output.chunks_exact_mut(OUTPUT_STRIDE)) {
+            (self.kernel)(runs, &self.input, &mut row[..lanes]);
         }
         // Outputs of the column that is not whole are made as soon as their newest input is there.
         let first = (self.started * up).div_ceil(*down);
@@ -107,13 +116,15 @@ impl Rows {
 /// Adds up one output row; its length is a multiple of [`LANES`].
 ///
 /// The plain twin of the vector kernel. It rounds each product before it adds, where the other fuses the two.
-pub(super) fn row_plain(taps: &[Tap], input: &[f32], output: &mut [f32]) {
+pub(super) fn row_plain(runs: &[Run], input: &[f32], output: &mut [f32]) {
     for (index, lanes) in output.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let mut sums = [0.0; LANES];
-        for tap in taps {
-            let from = &input[tap.offset + index * LANES..][..LANES];
-            for (sum, sample) in sums.iter_mut().zip(from) {
-                *sum += tap.coefficient * sample;
+        for run in runs {
+            let windows = input[run.offset + index * LANES..].windows(LANES);
+            for (coefficient, samples) in run.coefficients.iter().zip(windows) {
+                for (sum, sample) in sums.iter_mut().zip(samples) {
+                    *sum += coefficient * sample;
+                }
             }
         }
         *lanes = sums;
