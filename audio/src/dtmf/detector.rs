@@ -253,10 +253,11 @@ impl Table {
         let (even, odd) = folded.split_at_mut(self.hop);
         widest(|| fold(before, after, &self.window, even, odd));
         // Windowed energy: the squares of sum and difference hold each sample's twice.
-        let total = (energy(even) + energy(odd)) / 2.0;
+        let total = energy(folded) / 2.0;
         if total < QUIETEST * self.hop as f32 {
             return None;
         }
+        let (even, odd) = folded.split_at(self.hop);
         let bins = widest(|| spectrum(even, odd, &self.waves));
         let row = strongest(&bins[..4])?;
         let column = strongest(&bins[4..])?;
