@@ -645,7 +645,7 @@ impl SttClient {
         }
         let samples = ready.min(self.config.rate.samples_in(MAX_MESSAGE));
         let audio = self.hold.take(samples);
-        let cost = self.config.rate.duration_of(samples).div_f32(self.config.replay_speed);
+        let cost = self.config.rate.duration_of(samples).div_f64(f64::from(self.config.replay_speed));
         self.pace = self.pace.max(self.now) + cost;
         self.stats.sent += samples;
         self.remember_send();

@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn both_published_clients_inits_are_read() {
-        let init = |text: &str| match read_request(text).unwrap() {
-            Request::Init(init) => *init,
-            other => panic!("{other:?}"),
+        let init = |text: &str| {
+            let Request::Init(init) = read_request(text).unwrap() else { panic!("no `init`: {text}") };
+            *init
         };
         let pipecat = init(
             r#"{"type": "init", "config": {"encoding": "linear16", "sample_rate": 24000, "language": "en"}, "voice": "aura-2-thalia-en"}"#,
