@@ -27,6 +27,7 @@
 mod agenthuman;
 mod plivo;
 mod runner;
+mod slng;
 
 use std::fs;
 use std::path::Path;
@@ -61,6 +62,10 @@ fn play(text: &str) -> Result<(), String> {
         "plivo-stream" => script.play::<plivo::Stream>(),
         "agenthuman-client" => script.play::<agenthuman::Client>(),
         "agenthuman-server" => script.play::<agenthuman::Server>(),
+        "slng-stt" => script.play::<slng::Stt>(),
+        "slng-stt-server" => script.play::<slng::SttGateway>(),
+        "slng-tts" => script.play::<slng::Tts>(),
+        "slng-tts-server" => script.play::<slng::TtsGateway>(),
         other => Err(format!("1: no machine is called `{other}`")),
     }
 }
