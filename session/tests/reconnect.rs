@@ -4,14 +4,16 @@ mod support;
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use tokio::time::Instant;
+use voxline_protocol::{CloseFrame, Message};
 use voxline_session::{
     Breaker, Budget, RetryPolicy, Session, SessionError, SessionEvent, VendorLimits, Wait,
 };
+use voxline_transport::memory::MemoryTransport;
 use voxline_transport::{TransportError, memory};
 
-use support::{FarEnd, Heard, Meets, Plan, Talker, heard, line, rest, serve};
+use support::{FarEnd, Heard, Meets, Plan, Random, Talker, heard, heavy, line, print_seed, rest, serve};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -261,4 +263,73 @@ async fn a_fatal_error_is_told_once_after_the_events_before_it() {
     assert!(matches!(receiver.next().await, Some(Err(SessionError::Protocol(_)))));
     assert!(receiver.next().await.is_none());
     assert!(matches!(sender.send(line("late")).await, Err(SessionError::Ended)));
+}
+
+/// Links live for a few messages, end in every way, and dials fail; the machine's promise must hold over all of it.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_cut_every_line_arrives_in_order() {
+    for seed in 0..heavy(100, 5_000) {
+        print_seed(seed);
+        let mut random = Random::new(seed);
+        let steps: Vec<Meets> =
+            (0..20).map(|_| if random.one_in(3) { Meets::Nobody } else { Meets::Link }).collect();
+        let (plan, mut links) = Plan::new(&steps, 1 + random.below(6) as usize);
+        let builder = Session::builder(Talker::default()).event_capacity(1 + random.below(4) as usize);
+        let (mut sender, receiver) =
+            builder.retry(policy().with_seed(seed)).close_limit(3_600 * SECOND).start(plan).split();
+        let reading = tokio::spawn(rest(receiver));
+        let writing = tokio::spawn(async move {
+            let mut random = Random::new(!seed);
+            for number in 1..=100 {
+                tokio::time::sleep(random.millis(300)).await;
+                sender.send(line(number.to_string())).await.unwrap();
+            }
+            sender.close().await;
+        });
+
+        let mut said: Vec<u32> = Vec::new();
+        let mut count = 0;
+        while let Some(link) = links.recv().await {
+            count += 1;
+            // The last links are left alone, so that there is an end.
+            let life = if count > 15 { u64::MAX } else { random.below(12) };
+            let heard = serve_for(link, life, random.below(3)).await;
+            let lines = heard.iter().filter_map(|text| text.split_once(' ')?.0.parse::<u32>().ok());
+            said.extend(lines);
+        }
+        writing.await.unwrap();
+        let (_, outcome) = reading.await.unwrap();
+        assert!(outcome.is_ok(), "{outcome:?}");
+        let mut first_heard = Vec::new();
+        for number in said {
+            if !first_heard.contains(&number) {
+                first_heard.push(number);
+            }
+        }
+        assert_eq!(first_heard, (1..=100).collect::<Vec<u32>>());
+    }
+}
+
+/// Serves so many messages, then cuts the link, closes it, or stops reading and closes a minute later.
+async fn serve_for(link: MemoryTransport, messages: u64, end: u64) -> Vec<String> {
+    let mut far = FarEnd(link);
+    let mut heard = Vec::new();
+    for _ in 0..messages {
+        let Some(text) = far.hear().await else { return heard };
+        let answer = match text.split_once(' ').unwrap_or((&text, "")) {
+            ("hello", _) => "ready".to_owned(),
+            ("bye", _) => "bye".to_owned(),
+            (number, _) => format!("ack {number}"),
+        };
+        heard.push(text);
+        if far.0.send(Message::Text(answer)).await.is_err() {
+            return heard;
+        }
+    }
+    if end == 1 {
+        let _ = far.0.send(Message::Close(CloseFrame::new(1001, ""))).await;
+    } else if end == 2 {
+        tokio::time::sleep(60 * SECOND).await;
+    }
+    heard
 }

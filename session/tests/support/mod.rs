@@ -62,9 +62,12 @@ impl Machine for Talker {
                     self.unsent.push_front(line);
                 }
                 self.control = VecDeque::from(["hello".to_owned()]);
+                self.control.extend(self.closing.then(|| "bye".to_owned()));
                 self.next_beat = self.beats.then(|| now + BEAT);
             }
-            Input::Closed(_) if self.closing => self.finish(),
+            Input::Closed(_) if self.closing && self.unsent.is_empty() && self.unacknowledged.is_empty() => {
+                self.finish();
+            }
             Input::Closed(_) => {
                 self.next_beat = None;
                 self.events.push_back(Heard::LinkLost);
