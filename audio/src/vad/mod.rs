@@ -93,6 +93,13 @@ impl VoiceDetectorConfig {
         self
     }
 
+    /// Sets [`floor_memory`](Self::floor_memory).
+    #[must_use]
+    pub const fn with_floor_memory(mut self, floor_memory: Duration) -> Self {
+        self.floor_memory = floor_memory;
+        self
+    }
+
     /// Sets [`min_speech`](Self::min_speech).
     #[must_use]
     pub const fn with_min_speech(mut self, min_speech: Duration) -> Self {
