@@ -2,6 +2,7 @@
 //! reconnects; and the conversation they carry.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod breaker;
 mod budget;
 mod conversation;
@@ -17,6 +18,7 @@ mod shared;
 mod source;
 mod supervisor;
 
+pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
 pub use breaker::Breaker;
 pub use budget::Budget;
 pub use conversation::{
