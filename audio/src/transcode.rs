@@ -1,6 +1,6 @@
 //! From one wire format to another, in runs of any length.
 
-use crate::{AudioFormat, Encoding, Resampler, g711, pcm};
+use crate::{AudioFormat, Encoding, Resampler};
 
 /// Turns a stream of bytes in one [`AudioFormat`] into bytes in another: decoding, rate conversion, encoding.
 ///
@@ -90,29 +90,18 @@ impl Transcoder {
     /// Converts at most a block of whole samples.
     fn convert(&mut self, block: &[u8], output: &mut Vec<u8>) {
         let decoded = &mut self.decoded[..block.len() / self.from.encoding.bytes_per_sample()];
-        decode(block, self.from.encoding, decoded);
+        self.from.encoding.decode(block, decoded);
         let resampled = &mut self.resampled[..self.resampler.output_len(decoded.len())];
         self.resampler.process_i16(decoded, resampled);
         encode(resampled, self.to.encoding, output);
     }
 }
 
-fn decode(bytes: &[u8], encoding: Encoding, samples: &mut [i16]) {
-    match encoding {
-        Encoding::ALaw => g711::decode_alaw(bytes, samples),
-        Encoding::Linear16Le => pcm::le_bytes_to_i16(bytes, samples),
-        Encoding::MuLaw => g711::decode_mulaw(bytes, samples),
-    }
-}
-
+/// Appends `samples` as `encoding` writes them.
 fn encode(samples: &[i16], encoding: Encoding, output: &mut Vec<u8>) {
     let start = output.len();
     output.resize(start + samples.len() * encoding.bytes_per_sample(), 0);
-    match encoding {
-        Encoding::ALaw => g711::encode_alaw(samples, &mut output[start..]),
-        Encoding::Linear16Le => pcm::i16_to_le_bytes(samples, &mut output[start..]),
-        Encoding::MuLaw => g711::encode_mulaw(samples, &mut output[start..]),
-    }
+    encoding.encode(samples, &mut output[start..]);
 }
 
 /// Samples converted at a time: 20 ms at 48 kHz.
