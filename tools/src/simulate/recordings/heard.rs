@@ -204,9 +204,11 @@ fn times_heard(stretches: &[Stretch]) -> Vec<u8> {
             *count = count.saturating_add(1);
         }
     }
-    // A hole this short between two stretches is a consonant the line drowned, not a loss.
-    for pair in stretches.windows(2) {
-        let (end, start) = (pair[0].frames.end, pair[1].frames.start);
+    // A hole this short, between two stretches or at either end, is a consonant the line drowned, not a loss.
+    let spoken = stretches[0].recording.print.spoken();
+    let starts = stretches.iter().map(|stretch| stretch.frames.start).chain([spoken.end]);
+    let ends = [spoken.start].into_iter().chain(stretches.iter().map(|stretch| stretch.frames.end));
+    for (end, start) in ends.zip(starts) {
         if start > end && start - end < LEAST_FAULT {
             counts[end..start].fill(1);
         }
