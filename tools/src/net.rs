@@ -1,0 +1,86 @@
+//! Where the parts of a simulated world meet: on loopback sockets, or in memory under a paused clock.
+
+use std::fmt;
+use std::future::Future;
+
+use voxline_transport::memory::{MemoryConnector, MemoryListener, Network};
+use voxline_transport::{
+    Acceptor, ClientTls, Connector, Endpoint, ListenError, WebSocketConfig, WebSocketConnector,
+    WebSocketListener,
+};
+
+/// A place to listen and to dial from.
+pub trait Net: fmt::Debug + Clone + Send + Sync + 'static {
+    /// Takes what is dialled here.
+    type Acceptor: Acceptor;
+    /// Dials.
+    type Connector: Connector;
+
+    /// Listens under a name, and says at which base URL it is dialled.
+    ///
+    /// # Errors
+    /// Nothing can listen here.
+    fn listen(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<(Self::Acceptor, String), ListenError>> + Send;
+
+    /// A way to `endpoint`.
+    fn connector(&self, endpoint: Endpoint) -> Self::Connector;
+}
+
+/// Sockets on 127.0.0.1, on ports the system chooses.
+#[derive(Debug, Clone, Default)]
+pub struct Loopback {
+    config: WebSocketConfig,
+    tls: ClientTls,
+}
+
+impl Net for Loopback {
+    type Acceptor = WebSocketListener;
+    type Connector = WebSocketConnector;
+
+    async fn listen(&self, _name: &str) -> Result<(WebSocketListener, String), ListenError> {
+        let listener = WebSocketListener::bind("127.0.0.1:0").await?;
+        let url = format!("ws://{}", listener.local_address());
+        Ok((listener, url))
+    }
+
+    fn connector(&self, endpoint: Endpoint) -> WebSocketConnector {
+        WebSocketConnector::new(endpoint).with_config(self.config.clone()).with_tls(self.tls.clone())
+    }
+}
+
+/// Links in memory. Nothing in them takes time, so a paused clock runs as fast as the work is done.
+#[derive(Debug, Clone)]
+pub struct InMemory(Network);
+
+impl InMemory {
+    /// An empty network.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Network::new(LINK_MESSAGES))
+    }
+}
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Net for InMemory {
+    type Acceptor = MemoryListener;
+    type Connector = MemoryConnector;
+
+    async fn listen(&self, name: &str) -> Result<(MemoryListener, String), ListenError> {
+        Ok((self.0.listen(name)?, format!("ws://{name}")))
+    }
+
+    fn connector(&self, endpoint: Endpoint) -> MemoryConnector {
+        self.0.connector(endpoint)
+    }
+}
+
+/// Messages a link holds each way before it pushes back: about what a socket's buffers hold of 20 ms frames.
+const LINK_MESSAGES: usize = 64;
