@@ -1,6 +1,48 @@
 //! What the `voxline` command is made of, for programs and tests that want the parts.
 #![forbid(unsafe_code)]
 
+pub mod agent;
+mod call;
+pub mod cli;
+mod demo;
+mod echo;
+mod error;
+pub mod net;
+mod output;
+pub mod responder;
+mod run;
+mod serve;
 pub mod simulate;
 pub mod timeline;
 pub mod wavfile;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+pub use error::ToolError;
+
+/// Runs the command that was typed. Exit code 0 is yes, 1 is no or a failure, 2 a mistake in what was typed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => block_on(serve::run(&args)).map(|()| true),
+        Command::Echo(args) => block_on(echo::run(&args)).map(|()| true),
+        Command::Call(args) => block_on(call::run(&args)),
+        Command::Simulate(command) => block_on(simulate::run(&command)).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            output::note(format_args!("voxline: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
+fn block_on<T>(command: impl Future<Output = Result<T, ToolError>>) -> Result<T, ToolError> {
+    run::runtime()?.block_on(command)
+}

@@ -1,2 +1,8 @@
 //! The `voxline` command.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    voxline::main()
+}

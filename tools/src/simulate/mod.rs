@@ -1,4 +1,9 @@
 //! The other side of every wire, built for real so that no test needs a vendor.
 
+pub mod caller;
+mod command;
 pub mod recordings;
+pub mod slng;
 pub mod voice;
+
+pub(crate) use command::run;

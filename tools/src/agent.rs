@@ -1,0 +1,223 @@
+//! The phone-agent server: takes Plivo streams, and holds each call with speech from a gateway.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use voxline_audio::AudioFormat;
+use voxline_protocol::plivo::{PlivoConfig, PlivoStream};
+use voxline_protocol::slng::{ConfigError, Route, Service, SttClient, SttConfig, TtsClient, TtsConfig};
+use voxline_protocol::{Machine, Secret};
+use voxline_session::{Agent, AgentConfig, AgentError, AgentEvent, Responder, Session, VendorLimits};
+use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, Transport, text_response};
+
+use crate::net::Net;
+
+/// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
+///
+/// Clones are the same agent.
+pub struct PhoneAgent<N, R> {
+    net: N,
+    speech: Speech,
+    config: AgentConfig,
+    responder: R,
+    observer: Observer,
+}
+
+/// Is told what happens, and on which call; calls are numbered from 1.
+pub type Observer = Arc<dyn Fn(usize, Instant, &AgentEvent) + Send + Sync>;
+
+impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
+    /// An agent that speaks and hears through `speech` and thinks with clones of `responder`.
+    pub fn new(net: N, speech: Speech, responder: R) -> Self {
+        Self { net, speech, config: AgentConfig::default(), responder, observer: Arc::new(|_, _, _| {}) }
+    }
+
+    /// Uses other settings.
+    #[must_use]
+    pub fn with_config(self, config: AgentConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
+    #[must_use]
+    pub fn with_observer(
+        self,
+        observer: impl Fn(usize, Instant, &AgentEvent) + Send + Sync + 'static,
+    ) -> Self {
+        Self { observer: Arc::new(observer), ..self }
+    }
+
+    /// Takes calls until no more can come, or `calls` have ended. Dropping the future ends them all.
+    pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
+        let mut running = JoinSet::new();
+        let (mut taken, mut ended) = (0, 0);
+        while calls.is_none_or(|calls| ended < calls) {
+            tokio::select! {
+                exchange = acceptor.accept() => match exchange {
+                    Some(exchange) if is_stream(&exchange) => {
+                        taken += 1;
+                        running.spawn(self.clone().take_call(taken, exchange));
+                    }
+                    Some(exchange) => _ = running.spawn(refuse(exchange)),
+                    None => break,
+                },
+                Some(call) = running.join_next() => ended += usize::from(call.is_ok_and(|was_call| was_call)),
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Holds one call; true, for it was one.
+    async fn take_call<E: Exchange>(self, number: usize, exchange: E) -> bool {
+        // A caller who is gone before the upgrade was no call worth reporting.
+        let Ok(link) = exchange.upgrade().await else { return true };
+        if let Err(error) = self.hold_call(number, link).await {
+            tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
+        }
+        true
+    }
+
+    /// Holds a call on a link that is already open.
+    ///
+    /// # Errors
+    /// One of the call's sessions ended badly.
+    pub async fn hold_call(self, number: usize, link: impl Transport) -> Result<(), AgentError> {
+        let now = tokio::time::Instant::now().into_std();
+        let config = &self.config;
+        let max_queued = config.conversation.speech_ahead * 6;
+        let phone = PlivoStream::new(PlivoConfig::default().with_max_queued(max_queued), now);
+        let phone = Session::builder(phone).command_capacity(COMMANDS).accept(link);
+        let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
+        let tts = self.dial(tts, &self.speech.tts);
+        let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
+            unreachable!("recognition takes linear audio at every rate")
+        };
+        let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
+        let observer = Arc::clone(&self.observer);
+        Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
+            .with_observer(move |at, event| observer(number, at, event))
+            .run()
+            .await
+    }
+
+    /// A session that connects while the call is already being heard.
+    fn dial<M: Machine>(&self, machine: M, endpoint: &Endpoint) -> Session<M> {
+        let builder = Session::builder(machine).command_capacity(COMMANDS).limits(&self.speech.limits);
+        builder.start(self.net.connector(endpoint.clone()))
+    }
+}
+
+impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
+    fn clone(&self) -> Self {
+        Self {
+            net: self.net.clone(),
+            speech: self.speech.clone(),
+            config: self.config.clone(),
+            responder: self.responder.clone(),
+            observer: Arc::clone(&self.observer),
+        }
+    }
+}
+
+impl<N: fmt::Debug, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PhoneAgent")
+            .field("net", &self.net)
+            .field("speech", &self.speech)
+            .field("responder", &self.responder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an agent gets its ears and its voice. Clones share the limits on redialling.
+#[derive(Debug, Clone)]
+pub struct Speech {
+    tts: Endpoint,
+    stt: Endpoint,
+    voice: String,
+    limits: VendorLimits,
+}
+
+impl Speech {
+    /// Speech from the gateway at `base`, paid with `key`.
+    ///
+    /// # Errors
+    /// The base is no ws, wss, http or https URL, or a model is no model's name.
+    pub fn new(base: &str, key: &Secret, models: &Models) -> Result<Self, SpeechError> {
+        Ok(Self {
+            tts: endpoint(base, Service::Tts, &models.tts, key)?,
+            stt: endpoint(base, Service::Stt, &models.stt, key)?,
+            voice: models.voice.clone(),
+            limits: VendorLimits::default(),
+        })
+    }
+}
+
+/// Which models speak and hear.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Models {
+    /// Speech synthesis.
+    pub tts: String,
+    /// The synthesis model's voice.
+    pub voice: String,
+    /// Speech recognition.
+    pub stt: String,
+}
+
+impl Models {
+    /// These models.
+    pub fn new(tts: impl Into<String>, voice: impl Into<String>, stt: impl Into<String>) -> Self {
+        Self { tts: tts.into(), voice: voice.into(), stt: stt.into() }
+    }
+}
+
+impl Default for Models {
+    /// English, hosted by the gateway, quick.
+    fn default() -> Self {
+        Self::new("slng/deepgram/aura:2-en", "aura-2-thalia-en", "slng/deepgram/nova:3-en")
+    }
+}
+
+/// A gateway that cannot be dialled as described.
+#[non_exhaustive]
+#[derive(Debug, Error)]
+pub enum SpeechError {
+    /// A setting of the route.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+fn endpoint(base: &str, service: Service, model: &str, key: &Secret) -> Result<Endpoint, SpeechError> {
+    let route = Route::new(base, service, model, key.clone())?;
+    Ok(Endpoint::parse(&route.url())?.with_bearer(key.clone()))
+}
+
+fn is_stream<E: Exchange>(exchange: &E) -> bool {
+    exchange.is_upgrade() && exchange.request().uri().path().trim_end_matches('/') == STREAM_PATH
+}
+
+/// Answers what is no stream; false, for it was no call.
+async fn refuse<E: Exchange>(exchange: E) -> bool {
+    let (status, words) = match exchange.request().uri().path() {
+        HEALTH_PATH => (StatusCode::OK, "ok\n"),
+        STREAM_PATH => (StatusCode::UPGRADE_REQUIRED, "this address takes Plivo streams over WebSocket\n"),
+        _ => (StatusCode::NOT_FOUND, "the stream is at /stream\n"),
+    };
+    // Whoever asked and left needs no answer.
+    let _ = exchange.respond(text_response(status, words)).await;
+    false
+}
+
+/// Where streams arrive.
+pub const STREAM_PATH: &str = "/stream";
+const HEALTH_PATH: &str = "/healthz";
+/// Commands that may wait for a session's driver: 10 s of caller audio.
+const COMMANDS: usize = 512;

@@ -1,0 +1,188 @@
+//! What came of each turn: decoded, measured, and compared with what was said.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use voxline_session::{AgentEvent, ConversationEvent, Shares, TurnId};
+
+use super::plan::Plan;
+use super::stage::{Play, PlayedTurn};
+use crate::simulate::caller::Recording;
+
+/// One turn, as `turns.json` tells it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct TurnOutcome {
+    pub(super) turn: usize,
+    /// What the caller said, by the script.
+    pub(super) caller_said: String,
+    /// What the recogniser decoded from the audio that reached it.
+    pub(super) stt_text: String,
+    /// What the agent wanted to say.
+    pub(super) agent_text: String,
+    /// What was decoded from the audio at the caller's ear.
+    pub(super) agent_heard: String,
+    /// What the agent believes the caller heard.
+    pub(super) agent_heard_estimate: String,
+    pub(super) interrupted: bool,
+    pub(super) link_cuts: usize,
+    #[serde(serialize_with = "as_millis")]
+    pub(super) shares_ms: Option<Shares>,
+    /// Between the caller's last sound and the agent's first, in the recording.
+    pub(super) silence_ms: Option<u64>,
+    /// From the caller's first sound over the agent to the agent's silence, in the recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) talked_over_ms: Option<u64>,
+    /// Every decoded text equals what was said.
+    pub(super) ok: bool,
+}
+
+impl TurnOutcome {
+    /// What came of every turn of `plan`.
+    pub(super) fn all(plan: &Plan, play: &Play) -> Vec<Self> {
+        (0..plan.turns.len()).map(|index| Self::of(index, plan, play)).collect()
+    }
+
+    fn of(index: usize, plan: &Plan, play: &Play) -> Self {
+        let planned = &plan.turns[index];
+        let story = Story::of(TurnId::new(index as u32 + 1), play);
+        let agent_heard = heard_words(index, play);
+        let silence = silence_after(index, play);
+        let (caller_said, stt_text) = (planned.said.text().to_owned(), story.understood);
+        let heard_right =
+            if story.interrupted { story.said.starts_with(&agent_heard) } else { agent_heard == story.said };
+        // The agent answers what it understood, so a wrong reply is a wrong transcript.
+        let replied = !story.said.is_empty() && planned.reply.starts_with(&story.said);
+        Self {
+            turn: index + 1,
+            ok: stt_text == caller_said && heard_right && replied,
+            caller_said,
+            stt_text,
+            agent_text: story.said,
+            agent_heard,
+            agent_heard_estimate: story.heard,
+            interrupted: story.interrupted,
+            link_cuts: play.cuts.iter().filter(|cut| cut.turn == index).count(),
+            shares_ms: story.shares,
+            silence_ms: silence.map(|silence| silence.as_millis() as u64),
+            talked_over_ms: talked_over(index, play).map(|span| span.as_millis() as u64),
+        }
+    }
+
+    /// What of the silence no share explains, in milliseconds; negative where shares overlap.
+    pub(super) fn rest_ms(&self) -> Option<i64> {
+        let shares = self.shares_ms?.total().as_millis() as i64;
+        Some(self.silence_ms? as i64 - shares)
+    }
+}
+
+/// One turn in the agent's own events.
+#[derive(Debug, Default)]
+struct Story {
+    understood: String,
+    said: String,
+    heard: String,
+    interrupted: bool,
+    shares: Option<Shares>,
+}
+
+impl Story {
+    fn of(turn: TurnId, play: &Play) -> Self {
+        let mut story = Self::default();
+        for (_, event) in &play.agent {
+            if let AgentEvent::Conversation(event) = event {
+                story.add(turn, event);
+            }
+        }
+        story
+    }
+
+    fn add(&mut self, turn: TurnId, event: &ConversationEvent) {
+        match event {
+            ConversationEvent::CallerSaid { turn: of, text } if *of == turn => {
+                self.understood.clone_from(text);
+            }
+            ConversationEvent::AgentSays { turn: of, text, .. } if *of == turn => {
+                if !self.said.is_empty() {
+                    self.said.push(' ');
+                }
+                self.said.push_str(text);
+            }
+            ConversationEvent::Answering { turn: of, shares } if *of == turn => {
+                self.shares = Some(*shares);
+            }
+            ConversationEvent::TurnEnded { turn: of, heard, interrupted } if *of == turn => {
+                self.heard.clone_from(heard);
+                self.interrupted = *interrupted;
+            }
+            ConversationEvent::CallerSaid { .. }
+            | ConversationEvent::AgentSays { .. }
+            | ConversationEvent::Answering { .. }
+            | ConversationEvent::BargeIn { .. }
+            | ConversationEvent::TurnEnded { .. }
+            | ConversationEvent::TranscriptLate { .. }
+            | ConversationEvent::ReplyLate { .. }
+            | ConversationEvent::SpeechFailed { .. }
+            | _ => {}
+        }
+    }
+}
+
+/// The words heard between the end of this turn's question and the end of the next one's.
+fn heard_words(index: usize, play: &Play) -> String {
+    let from = play.turns.get(index).map_or(u64::MAX, |turn| turn.said_to);
+    let to = play.turns.get(index + 1).map_or(u64::MAX, |turn| turn.said_to);
+    let mut words = String::new();
+    for block in play.recording.blocks.iter().filter(|block| (from..to).contains(&block.start)) {
+        if block.first && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(&block.text);
+    }
+    words
+}
+
+/// The silence between a question and its answer, in the recording.
+fn silence_after(index: usize, play: &Play) -> Option<Duration> {
+    let turn = play.turns.get(index)?;
+    let last_word = last_sound(&play.recording.said, turn)?;
+    let heard = play.recording.heard.get(last_word..)?;
+    let first_word = heard.iter().position(|sample| is_sound(*sample))?;
+    Some(play.recording.format.rate.duration_of(first_word as u64))
+}
+
+/// How long the agent went on after the caller had begun to speak over it.
+fn talked_over(index: usize, play: &Play) -> Option<Duration> {
+    let Recording { heard, format, .. } = &play.recording;
+    let next = play.turns.get(index + 1)?;
+    let begun = next.said_from as usize;
+    let gap = format.rate.samples_in(PAUSE) as usize;
+    // Talked over only if the agent was speaking at that moment.
+    heard.get(begun.saturating_sub(gap)..begun)?.iter().find(|sample| is_sound(**sample))?;
+    let overlap = heard.get(begun..next.said_to as usize)?;
+    let last = overlap.iter().rposition(|sample| is_sound(*sample))?;
+    Some(format.rate.duration_of(last as u64))
+}
+
+fn last_sound(said: &[i16], turn: &PlayedTurn) -> Option<usize> {
+    let words = said.get(turn.said_from as usize..turn.said_to as usize)?;
+    Some(turn.said_from as usize + words.iter().rposition(|sample| is_sound(*sample))? + 1)
+}
+
+fn is_sound(sample: i16) -> bool {
+    sample.unsigned_abs() > SOUND
+}
+
+fn as_millis<S: serde::Serializer>(shares: &Option<Shares>, serializer: S) -> Result<S::Ok, S::Error> {
+    let millis = |shares: &Shares| {
+        let shares =
+            shares.named().map(|(name, share, _)| (name.to_owned(), json!(share.as_millis() as u64)));
+        Map::from_iter(shares)
+    };
+    shares.as_ref().map(millis).map_or_else(|| Value::Object(Map::new()), Value::Object).serialize(serializer)
+}
+
+/// −46 dBFS: above a telephone's noise, under the quiet ends of words.
+const SOUND: u16 = 160;
+/// A voice that was silent for this long was not speaking.
+const PAUSE: Duration = Duration::from_millis(100);

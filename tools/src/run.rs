@@ -1,0 +1,31 @@
+//! What commands that serve have in common: a runtime, a listener, an end.
+
+use tokio::runtime::{Builder, Runtime};
+use voxline_transport::WebSocketListener;
+
+use crate::error::ToolError;
+
+/// Real time, on as many threads as there are cores.
+pub(crate) fn runtime() -> Result<Runtime, ToolError> {
+    let built = Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| ToolError::failed("the system gives no threads", &error))
+}
+
+/// A paused clock that jumps to the next timer whenever all work is done, on one thread.
+pub(crate) fn paused_runtime() -> Result<Runtime, ToolError> {
+    let built = Builder::new_current_thread().enable_all().start_paused(true).build();
+    built.map_err(|error| ToolError::failed("the system gives no clock", &error))
+}
+
+/// Listens on `host:port`.
+pub(crate) async fn listen(address: &str) -> Result<WebSocketListener, ToolError> {
+    WebSocketListener::bind(address).await.map_err(|error| ToolError::Failed(crate::error::chain(&error)))
+}
+
+/// Waits for Ctrl-C.
+pub(crate) async fn interrupted() {
+    // Without a handler Ctrl-C ends the process anyway.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
