@@ -7,10 +7,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failed test is a failed test")]
 
 mod ear;
+mod fade;
 mod heard;
 mod ledger;
 mod pair;
 mod quirks;
+mod rubbish;
+mod silence;
 mod stale;
 mod stalls;
 

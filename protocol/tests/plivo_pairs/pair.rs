@@ -241,6 +241,6 @@ fn post(link: &mut VecDeque<(Instant, Message)>, at: Instant, message: Message) 
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other origin; only differences matter")]
-fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     Instant::now()
 }
