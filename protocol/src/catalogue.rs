@@ -80,7 +80,7 @@ const PLAIN_STOP: &str = "Something is set up wrongly on our side. Please contac
 
 /// Every code there is, one part a vendor.
 pub const CATALOGUE: &[&[CodeEntry]] =
-    &[OURS, crate::plivo::PLIVO, crate::agenthuman::CODES, crate::slng::codes::ENTRIES];
+    &[OURS, crate::plivo::PLIVO, crate::agenthuman::CODES, crate::daily::CODES, crate::slng::codes::ENTRIES];
 
 const OURS: &[CodeEntry] = &[
     CodeEntry::new(

@@ -3,6 +3,7 @@
 
 pub mod agenthuman;
 mod catalogue;
+pub mod daily;
 mod error;
 mod json;
 mod life;

@@ -10,4 +10,6 @@
 
 mod errors;
 mod pair;
+
+mod room;
 mod schedules;

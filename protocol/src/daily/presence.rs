@@ -1,0 +1,145 @@
+//! Who is in a room of our own domain, by REST: slow to know, but asks nobody in the room.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::RoomUrl;
+use crate::{Code, Secret};
+
+/// Daily's REST service, with the key of one domain. Rooms of other domains, the avatar vendor's
+/// among them, cannot be asked about.
+///
+/// ```
+/// use voxline_protocol::Secret;
+/// use voxline_protocol::daily::{DailyApi, RoomUrl};
+///
+/// let api = DailyApi::new(Secret::new("daily-key")?);
+/// let (room, _) = RoomUrl::parse("https://mine.daily.co/demo")?;
+/// assert_eq!(api.presence(&room).uri(), "https://api.daily.co/v1/rooms/demo/presence");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DailyApi {
+    key: Secret,
+}
+
+/// Somebody in a room.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Present {
+    /// The session, the same as in the events.
+    #[serde(rename = "id")]
+    pub session_id: String,
+    /// The stable id.
+    pub user_id: Option<String>,
+    /// The name.
+    pub user_name: Option<String>,
+    /// When it joined, ISO 8601.
+    pub join_time: Option<String>,
+    /// How long it has been there, in seconds.
+    pub duration: f64,
+}
+
+/// A call to Daily that failed.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{status}: {kind} {info}")]
+pub struct DailyApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// Daily's stable name, empty if it gave none.
+    pub kind: String,
+    /// Daily's words.
+    pub info: String,
+}
+
+impl DailyApiError {
+    /// The stable name of this error.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::new("daily/api")
+    }
+
+    /// Whether the same call can succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        self.status == 429 || self.status >= 500
+    }
+}
+
+impl DailyApi {
+    /// Asking more often than this is pointless: the answer may be as old.
+    pub const PRESENCE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
+
+    /// The service, with this key.
+    #[must_use]
+    pub const fn new(key: Secret) -> Self {
+        Self { key }
+    }
+
+    /// Asks who is in a room.
+    #[must_use]
+    pub fn presence(&self, room: &RoomUrl) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        let uri = format!("https://api.daily.co/v1/rooms/{}/presence", room.name());
+        let (Ok(uri), Ok(mut key)) =
+            (uri.parse(), HeaderValue::from_str(&format!("Bearer {}", self.key.expose())))
+        else {
+            unreachable!("a room's name is letters, digits, `-` and `_`; a `Secret` is printable ASCII")
+        };
+        *request.uri_mut() = uri;
+        key.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, key);
+        request
+    }
+
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// The call was refused, or the answer is not what Daily documents.
+    pub fn read_presence(response: &Response<Bytes>) -> Result<Vec<Present>, DailyApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Vec<Present>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Refusal {
+            error: String,
+            info: String,
+        }
+        let status = response.status().as_u16();
+        let failed = |kind: String, info: String| DailyApiError { status, kind, info };
+        if !response.status().is_success() {
+            let Refusal { error, info } = serde_json::from_slice(response.body())
+                .unwrap_or_else(|_| Refusal { error: String::new(), info: "no details".to_owned() });
+            return Err(failed(error, info));
+        }
+        serde_json::from_slice::<Answer>(response.body())
+            .map(|answer| answer.data)
+            .map_err(|error| failed(String::new(), error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presence_is_read_and_refusals_keep_dailys_words() {
+        let body = r#"{"total_count":1,"data":[{"room":"demo","id":"s1","userId":null,"userName":"AI Avatar (AH)","joinTime":"2023-01-01T20:53:19.000Z","duration":2312}]}"#;
+        let present = DailyApi::read_presence(&Response::new(Bytes::from(body))).unwrap();
+        assert_eq!(present[0].session_id, "s1");
+        assert_eq!(present[0].user_name.as_deref(), Some("AI Avatar (AH)"));
+        let refused = Response::builder()
+            .status(400)
+            .body(Bytes::from(r#"{"error":"authorization-header-error","info":"missing"}"#));
+        let error = DailyApi::read_presence(&refused.unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "400: authorization-header-error missing");
+        assert!(!error.is_retryable() && error.code().entry().is_some());
+    }
+}
