@@ -14,6 +14,7 @@ mod codes;
 mod errors;
 mod playback;
 mod quirks;
+mod rest;
 mod room;
 mod server;
 mod session;
@@ -31,6 +32,10 @@ pub use client::{
 pub(crate) use codes::CODES;
 pub use errors::{Recovery, Refusal, VendorError};
 pub use quirks::AvatarQuirk;
+pub use rest::{
+    ApiError, AvatarApi, AvatarCall, AvatarDesk, AvatarDeskConfig, CallAnswer, CallStep, CreateSession,
+    SessionInfo,
+};
 pub use room::{RoomAccess, RoomPlatform};
 pub use server::{
     AvatarServer, AvatarServerCommand, AvatarServerConfig, AvatarServerEvent, HostedSession, HostedStatus,

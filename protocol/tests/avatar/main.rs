@@ -10,6 +10,7 @@
 
 mod errors;
 mod pair;
+mod rest;
 
 mod room;
 mod schedules;

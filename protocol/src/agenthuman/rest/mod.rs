@@ -1,0 +1,168 @@
+//! The REST service that creates, starts, reads and ends sessions: requests and answers as values.
+
+mod call;
+mod desk;
+mod error;
+mod session;
+mod time;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Uri};
+use serde_json::{Value, json};
+
+pub use self::call::{AvatarCall, CallAnswer, CallStep};
+pub use self::desk::{AvatarDesk, AvatarDeskConfig};
+pub use self::error::ApiError;
+pub use self::session::SessionInfo;
+use super::{AspectRatio, RoomAccess};
+use crate::Secret;
+
+/// Where the REST service is, and the key for it.
+///
+/// ```
+/// use voxline_protocol::Secret;
+/// use voxline_protocol::agenthuman::{AvatarApi, CallStep, CreateSession};
+/// # use std::time::Instant;
+///
+/// let api = AvatarApi::new(Secret::new("ah_test_123")?);
+/// let mut call = api.create(&CreateSession::revision_a("avat_1"));
+/// let CallStep::Send(request) = call.step(Instant::now()) else { panic!() };
+/// assert_eq!(request.uri(), "https://api.agenthuman.com/v1/sessions");
+/// # Ok::<(), voxline_protocol::SecretError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AvatarApi {
+    base: String,
+    key: Secret,
+    seed: u64,
+}
+
+impl AvatarApi {
+    /// The vendor's public service.
+    #[must_use]
+    pub fn new(key: Secret) -> Self {
+        Self { base: "https://api.agenthuman.com".to_owned(), key, seed: 0 }
+    }
+
+    /// The same at another address, a simulator's for example.
+    ///
+    /// # Errors
+    /// It is not an address: scheme and host, `https://api.agenthuman.com` for example.
+    pub fn with_base(self, base: &str) -> Result<Self, ApiError> {
+        let base = base.trim_end_matches('/').to_owned();
+        match base.parse::<Uri>() {
+            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => Ok(Self { base, ..self }),
+            Ok(_) | Err(_) => Err(ApiError::BadAddress { uri: base }),
+        }
+    }
+
+    /// The same with another seed for the jitter between polls. Default 0.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Creates a session. In revision B this starts it too.
+    ///
+    /// A create whose answer was lost is not repeated: it may have left a session behind.
+    #[must_use]
+    pub fn create(&self, session: &CreateSession) -> AvatarCall {
+        AvatarCall::create(self.clone(), &session.to_json())
+    }
+
+    /// Starts a session of revision A, repeating while the service answers `try_again`.
+    #[must_use]
+    pub fn start(&self, session_id: &str) -> AvatarCall {
+        AvatarCall::start(self.clone(), session_id)
+    }
+
+    /// Reads a session.
+    #[must_use]
+    pub fn get(&self, session_id: &str) -> AvatarCall {
+        AvatarCall::get(self.clone(), session_id)
+    }
+
+    /// Ends a session; one that is gone already counts as ended.
+    #[must_use]
+    pub fn end(&self, session_id: &str) -> AvatarCall {
+        AvatarCall::end(self.clone(), session_id)
+    }
+
+    fn request(&self, method: &Method, path: &str, body: &Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = method.clone();
+        let (Ok(uri), Ok(mut key)) =
+            (format!("{}{path}", self.base).parse(), HeaderValue::from_str(self.key.expose()))
+        else {
+            unreachable!("`with_base` parsed the base, paths are escaped, and a `Secret` is printable ASCII")
+        };
+        *request.uri_mut() = uri;
+        key.set_sensitive(true);
+        let headers = request.headers_mut();
+        headers.insert("x-api-key", key);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request
+    }
+}
+
+/// What to create a session with.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum CreateSession {
+    /// Revision A.
+    A {
+        /// A look, not a character.
+        avatar_id: String,
+        /// Anything, kept with the session; an object.
+        metadata: Value,
+    },
+    /// Revision B.
+    B {
+        /// The avatar's id, or an image on paid plans.
+        avatar: String,
+        /// The shape of the picture.
+        aspect_ratio: AspectRatio,
+        /// Your room.
+        room: Box<RoomAccess>,
+        /// Anything, kept with the session; an object.
+        metadata: Value,
+    },
+}
+
+impl CreateSession {
+    /// A session of revision A.
+    pub fn revision_a(avatar_id: impl Into<String>) -> Self {
+        Self::A { avatar_id: avatar_id.into(), metadata: json!({}) }
+    }
+
+    /// A session of revision B, 4:3.
+    pub fn revision_b(avatar: impl Into<String>, room: RoomAccess) -> Self {
+        Self::B {
+            avatar: avatar.into(),
+            aspect_ratio: AspectRatio::default(),
+            room: Box::new(room),
+            metadata: json!({}),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::A { avatar_id, metadata } => json!({ "avatar_id": avatar_id, "metadata": metadata }),
+            Self::B { avatar, aspect_ratio, room, metadata } => json!({
+                "avatar": avatar,
+                "aspect_ratio": aspect_ratio.as_str(),
+                "room": {
+                    "platform": room.platform.as_str(),
+                    "url": room.url,
+                    "token": room.token.expose(),
+                    "display_name": room.display_name,
+                },
+                "metadata": metadata,
+            }),
+        }
+    }
+}
