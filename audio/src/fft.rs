@@ -1,6 +1,13 @@
-//! A power-of-two real Fourier transform, for the detectors that look at a spectrum.
+//! Power-of-two Fourier transforms, for what looks at a spectrum.
 
 use core::f32::consts::TAU;
+
+/// Transforms a fixed power-of-two number of complex values, `(real, imaginary)`, in place.
+#[derive(Debug, Clone)]
+pub(crate) struct Fft {
+    /// `e^{-2πik/size}` for the first half turn.
+    twiddles: Vec<(f32, f32)>,
+}
 
 /// Transforms a fixed power-of-two number of real samples into the power of each bin.
 #[derive(Debug, Clone)]
@@ -9,7 +16,56 @@ pub(crate) struct PowerSpectrum {
     window: Vec<f32>,
     /// `e^{-2πik/size}` for the first half turn.
     twiddles: Vec<(f32, f32)>,
+    half: Fft,
     scratch: Vec<(f32, f32)>,
+}
+
+impl Fft {
+    /// A transform of `size` values.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless `size` is a power of two.
+    pub(crate) fn new(size: usize) -> Self {
+        assert!(size.is_power_of_two(), "size {size} is not a power of two");
+        Self { twiddles: turns(size) }
+    }
+
+    /// Radix 2, decimation in time. The inverse is the same with real and imaginary parts swapped before and after,
+    /// `size` times as large.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless `values` are as many as the size.
+    pub(crate) fn process(&self, values: &mut [(f32, f32)]) {
+        let n = values.len();
+        assert_eq!(n / 2, self.twiddles.len(), "one transform takes {} values", 2 * self.twiddles.len());
+        let mut j = 0;
+        for i in 1..n {
+            let mut bit = n >> 1;
+            while j & bit != 0 {
+                j ^= bit;
+                bit >>= 1;
+            }
+            j |= bit;
+            if i < j {
+                values.swap(i, j);
+            }
+        }
+        let mut span = 2;
+        while span <= n {
+            let turns = self.twiddles.iter().step_by(n / span);
+            for block in values.chunks_exact_mut(span) {
+                let (low, high) = block.split_at_mut(span / 2);
+                for ((a, b), turn) in low.iter_mut().zip(high).zip(turns.clone()) {
+                    let t = (b.0 * turn.0 - b.1 * turn.1, b.0 * turn.1 + b.1 * turn.0);
+                    *b = (a.0 - t.0, a.1 - t.1);
+                    *a = (a.0 + t.0, a.1 + t.1);
+                }
+            }
+            span *= 2;
+        }
+    }
 }
 
 impl PowerSpectrum {
@@ -24,7 +80,8 @@ impl PowerSpectrum {
         Self {
             size,
             window: (0..size).map(|n| 0.5 - 0.5 * angle(n).cos()).collect(),
-            twiddles: (0..size / 2).map(|k| (angle(k).cos(), -angle(k).sin())).collect(),
+            twiddles: turns(size),
+            half: Fft::new(size / 2),
             scratch: vec![(0.0, 0.0); size / 2],
         }
     }
@@ -48,7 +105,7 @@ impl PowerSpectrum {
         {
             *slot = (pair[0] * window[0], pair[1] * window[1]);
         }
-        self.transform();
+        self.half.process(&mut self.scratch);
         let half = self.size / 2;
         // A Hann window passes half the amplitude, a real sine splits into two bins of half each.
         let scale = 16.0 / (self.size as f32 * self.size as f32);
@@ -62,37 +119,10 @@ impl PowerSpectrum {
             *out = (re * re + im * im) * scale;
         }
     }
+}
 
-    /// Radix 2, decimation in time, in place.
-    fn transform(&mut self) {
-        let n = self.scratch.len();
-        let mut j = 0;
-        for i in 1..n {
-            let mut bit = n >> 1;
-            while j & bit != 0 {
-                j ^= bit;
-                bit >>= 1;
-            }
-            j |= bit;
-            if i < j {
-                self.scratch.swap(i, j);
-            }
-        }
-        let mut span = 2;
-        while span <= n {
-            // The table is over `size`, twice the length of this transform.
-            let stride = self.size / span;
-            for block in self.scratch.chunks_exact_mut(span) {
-                let (low, high) = block.split_at_mut(span / 2);
-                for ((a, b), turn) in low.iter_mut().zip(high).zip(self.twiddles.iter().step_by(stride)) {
-                    let t = (b.0 * turn.0 - b.1 * turn.1, b.0 * turn.1 + b.1 * turn.0);
-                    *b = (a.0 - t.0, a.1 - t.1);
-                    *a = (a.0 + t.0, a.1 + t.1);
-                }
-            }
-            span *= 2;
-        }
-    }
+fn turns(size: usize) -> Vec<(f32, f32)> {
+    (0..size / 2).map(|k| TAU * k as f32 / size as f32).map(|angle| (angle.cos(), -angle.sin())).collect()
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@
 
 mod clip;
 mod conceal;
+mod denoise;
 mod detect;
 mod dtmf;
 pub mod fade;
@@ -72,6 +73,9 @@ mod wav;
 
 pub use clip::{ClipMeter, ClipReport};
 pub use conceal::Concealer;
+#[cfg(feature = "denoise")]
+pub use denoise::StrongDenoiser;
+pub use denoise::{Denoise, LightDenoiser, NoiseReduction};
 pub use detect::{Container, Finding, PlaybackRate, Verdict, inspect};
 pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
 pub use filter::HighPass;

@@ -1,5 +1,6 @@
 //! The kernels that follow a voice over time, judged on speech and on noise.
 
+mod denoise;
 mod detect;
 mod loudness;
 mod playout;
