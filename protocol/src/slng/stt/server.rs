@@ -121,7 +121,9 @@ impl Heard {
         let text = text.into();
         let list: Vec<&str> = text.split_whitespace().collect();
         let (count, length) = (list.len() as u64, span.end.saturating_sub(span.start));
-        let place = |index: usize| span.start + length * index as u64 / count.max(1);
+        // Whole words' lengths first, so that no span is too long to be multiplied.
+        let (each, rest) = (length / count.max(1), length % count.max(1));
+        let place = |index: usize| span.start + each * index as u64 + rest * index as u64 / count.max(1);
         let words = list.iter().enumerate().map(|(index, word)| Word {
             text: (*word).to_owned(),
             start: place(index),

@@ -403,7 +403,7 @@ impl TtsServer {
         if self.state != State::Open {
             return None;
         }
-        let mut chunk = self.format.bytes_in(self.config.chunk);
+        let mut chunk = self.format.bytes_in(self.config.chunk.clamp(SHORTEST_CHUNK, LONGEST_CHUNK));
         if self.has(SlngQuirk::OddAudio) {
             chunk |= 1;
         }
@@ -634,6 +634,8 @@ fn with_header(format: AudioFormat, hz: u32, audio: &[u8]) -> Bytes {
     out.into()
 }
 
+const SHORTEST_CHUNK: Duration = Duration::from_millis(20);
+const LONGEST_CHUNK: Duration = Duration::from_millis(100);
 const LATE_READY: Duration = Duration::from_secs(2);
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 const AGE_LIMIT: Duration = Duration::from_secs(30);
