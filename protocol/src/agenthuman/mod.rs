@@ -12,7 +12,9 @@ mod chunker;
 mod client;
 mod codes;
 mod errors;
+mod lifecycle;
 mod playback;
+mod preflight;
 mod quirks;
 mod rest;
 mod room;
@@ -31,6 +33,8 @@ pub use client::{
 };
 pub(crate) use codes::CODES;
 pub use errors::{Recovery, Refusal, VendorError};
+pub use lifecycle::{IllegalMove, SessionState};
+pub use preflight::{Preflight, PreflightFinding, RoomPlan};
 pub use quirks::AvatarQuirk;
 pub use rest::{
     ApiError, AvatarApi, AvatarCall, AvatarDesk, AvatarDeskConfig, CallAnswer, CallStep, CreateSession,

@@ -27,7 +27,7 @@ pub struct RoomFinding {
 }
 
 impl RoomFinding {
-    pub(super) fn new(code: Code, seen: impl Into<String>, remedy: &'static str) -> Self {
+    pub(crate) fn new(code: Code, seen: impl Into<String>, remedy: &'static str) -> Self {
         Self { code, seen: seen.into(), remedy, is_warning: false }
     }
 

@@ -8,6 +8,7 @@
     reason = "a failed test is a failed test, and looks for some events among many"
 )]
 
+mod checklist;
 mod errors;
 mod pair;
 mod rest;
