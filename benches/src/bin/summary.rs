@@ -1,6 +1,7 @@
 //! Writes what criterion measured last as a table into `benches/README.md`.
 //!
-//! Run it after `cargo bench`; the numbers are medians.
+//! Run it after `cargo bench`. A figure is the tenth percentile of a benchmark's samples: what the work takes while it
+//! has the core to itself, on a machine that may be busy with other things as well.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,10 +10,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use serde_json::Value;
 
-/// Median times in nanoseconds, by group, each in the order of its members' names.
+/// Times in nanoseconds, by group, each in the order of its members' names.
 type Groups = BTreeMap<String, Vec<(String, f64)>>;
+
+/// What criterion keeps of one benchmark.
+#[derive(Debug, Deserialize)]
+struct Sample {
+    /// Iterations of each sample.
+    iters: Vec<f64>,
+    /// How long they took, in nanoseconds.
+    times: Vec<f64>,
+}
+
+impl Sample {
+    /// The tenth percentile of the time an iteration took.
+    fn undisturbed(&self) -> Option<f64> {
+        let mut nanos: Vec<f64> =
+            self.times.iter().zip(&self.iters).map(|(time, iters)| time / iters).collect();
+        nanos.sort_by(f64::total_cmp);
+        nanos.get(nanos.len() / 10).copied()
+    }
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -37,14 +58,12 @@ fn collect(folder: &Path, groups: &mut Groups) -> Result<(), Box<dyn Error>> {
         let measured = path.join("benchmark.json");
         if path.file_name().is_some_and(|name| name == "new") && measured.exists() {
             let id: Value = serde_json::from_str(&fs::read_to_string(measured)?)?;
-            let estimates: Value = serde_json::from_str(&fs::read_to_string(path.join("estimates.json"))?)?;
-            let (Some(group), Some(median)) =
-                (id["group_id"].as_str(), estimates["median"]["point_estimate"].as_f64())
-            else {
+            let sample: Sample = serde_json::from_str(&fs::read_to_string(path.join("sample.json"))?)?;
+            let (Some(group), Some(nanos)) = (id["group_id"].as_str(), sample.undisturbed()) else {
                 return Err(format!("{} is not what criterion writes", path.display()).into());
             };
             let member = id["function_id"].as_str().unwrap_or(group);
-            groups.entry(group.to_owned()).or_default().push((member.to_owned(), median));
+            groups.entry(group.to_owned()).or_default().push((member.to_owned(), nanos));
         } else if path.is_dir() {
             collect(&path, groups)?;
         }
@@ -53,7 +72,7 @@ fn collect(folder: &Path, groups: &mut Groups) -> Result<(), Box<dyn Error>> {
 }
 
 fn table(groups: &Groups) -> String {
-    let mut text = format!("\n{}; {}; medians.\n\n", machine(), today());
+    let mut text = format!("\n{}; {}.\n\n", machine(), today());
     text.push_str(
         "| job, 20 ms of sound | done by | time | of real time | beside ours |\n|---|---|--:|--:|--:|\n",
     );
