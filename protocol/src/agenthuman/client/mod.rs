@@ -1,22 +1,20 @@
 //! Our side of the avatar's socket.
 
+mod answers;
 mod api;
+mod link;
+mod speaking;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use self::api::since;
 pub use self::api::{AvatarClientConfig, AvatarCommand, AvatarEvent, Heard, InterruptOutcome, LinkEnd};
 use super::playback::Playback;
 use super::speech::{Piece, Speech, SpeechEnd, Standing};
-use super::wire::{self, FromServer};
-use super::{AvatarSession, Recovery, Revision, VendorError, audio};
-use crate::json::decode;
+use super::{AvatarSession, Recovery, wire};
 use crate::{
-    Awaited, CloseFrame, Code, CommandError, Epoch, Input, LinkLife, Machine, Message, ProtocolError,
-    TimerKind, Timers, UtteranceId,
+    Awaited, CloseFrame, CommandError, Epoch, Input, LinkLife, Machine, Message, ProtocolError, TimerKind,
+    Timers, UtteranceId,
 };
 
 /// Speaks through an avatar: initialises each link, sends speech in the sizes the service likes,
@@ -186,293 +184,6 @@ impl AvatarClient {
         }
     }
 
-    fn on_opened(&mut self, now: Instant) {
-        if matches!(self.state, State::Closing | State::Finished) {
-            return;
-        }
-        if self.state != State::Down {
-            // A second link without the first one's end: the first is gone all the same.
-            self.leave_link(now);
-        }
-        self.link = Some(self.link.map_or(LinkLife::FIRST, LinkLife::next));
-        self.opened_at = Some(now);
-        self.close_due = false;
-        self.garbled = 0;
-        self.state = State::Opened;
-        self.timers.set(Timer::Establish, now + self.config.establish_timeout);
-    }
-
-    fn on_text(&mut self, now: Instant, text: &str) -> Result<(), ProtocolError> {
-        if matches!(self.state, State::Down | State::Closing | State::Finished) {
-            return Ok(());
-        }
-        let message: FromServer<'_> = match decode(text) {
-            Ok(message) => message,
-            Err(error) => {
-                self.garbled += 1;
-                self.events.push_back(AvatarEvent::Garbled(error));
-                if self.garbled > MAX_GARBLED {
-                    return self.fail(
-                        now,
-                        ProtocolError::LimitExceeded {
-                            what: "messages that do not parse",
-                            limit: MAX_GARBLED,
-                        },
-                    );
-                }
-                return Ok(());
-            }
-        };
-        if message.is_error() {
-            let error = VendorError::parse(message.error_text());
-            return self.on_error(now, error);
-        }
-        match message.kind.as_deref() {
-            Some(wire::ESTABLISHED) => return self.on_established(now, message.session_id()),
-            Some(wire::SPEAK_CONFIRMED) => self.on_confirmed(now, message.audio_samples()),
-            Some(kind) if message.is_interrupt_confirmation() => {
-                let kind = kind.to_owned();
-                self.on_interrupt_answer(now, InterruptOutcome::Acknowledged, kind);
-            }
-            Some(kind) if kind.starts_with("webrtc.") => return self.on_revision_0(now),
-            Some(kind) => self.unhandled(kind),
-            None => self.unhandled("without a type"),
-        }
-        Ok(())
-    }
-
-    fn on_established(&mut self, now: Instant, session_id: Option<&str>) -> Result<(), ProtocolError> {
-        match self.state {
-            // It greeted us before it heard from us.
-            State::Opened => self.on_revision_0(now),
-            State::Initialising if session_id.is_some_and(|id| id != self.config.session.session_id) => {
-                self.on_error(now, VendorError::ServerMismatch)
-            }
-            State::Initialising => {
-                self.timers.stop(Timer::Establish);
-                self.refusals = 0;
-                self.state = State::Ready;
-                let link = self.link.unwrap_or_default();
-                let took = since(self.opened_at, now);
-                self.events.push_back(AvatarEvent::Established { link, took });
-                Ok(())
-            }
-            State::Down | State::Ready | State::Interrupting | State::Closing | State::Finished => {
-                self.unhandled(wire::ESTABLISHED);
-                Ok(())
-            }
-        }
-    }
-
-    fn on_revision_0(&mut self, now: Instant) -> Result<(), ProtocolError> {
-        self.fail(
-            now,
-            ProtocolError::Peer {
-                code: Code::new("agenthuman/revision-0"),
-                message: "the server speaks first, with WebRTC on the socket, as the retired revision did"
-                    .to_owned(),
-            },
-        )
-    }
-
-    fn on_confirmed(&mut self, now: Instant, confirmed: Option<u64>) {
-        // While an interruption is not acknowledged, a confirmation belongs to speech that is gone.
-        let receipt = match self.state {
-            State::Ready => self.speech.confirm(now, confirmed, &mut self.latest),
-            State::Down
-            | State::Opened
-            | State::Initialising
-            | State::Interrupting
-            | State::Closing
-            | State::Finished => None,
-        };
-        let Some(receipt) = receipt else { return self.unhandled(wire::SPEAK_CONFIRMED) };
-        if let Some(confirmed) = receipt.confirmed.filter(|_| !receipt.is_plausible(self.config.rate)) {
-            let (utterance, expected) = (receipt.utterance, receipt.expected);
-            self.events.push_back(AvatarEvent::SampleCount { utterance, expected, confirmed });
-        }
-        self.events.push_back(AvatarEvent::Chunk(receipt));
-        self.after_answer(now);
-    }
-
-    fn on_error(&mut self, now: Instant, error: VendorError) -> Result<(), ProtocolError> {
-        let is_established = matches!(self.state, State::Ready | State::Interrupting);
-        if !is_established || error.ends_link() {
-            return self.on_refused(now, error);
-        }
-        match error {
-            VendorError::NoAudioData | VendorError::AudioProcessingFailed { .. } => {
-                self.refuse_head(now, error);
-            }
-            // The service could not read a message: the interruption if one is open, else speech.
-            VendorError::InvalidJson | VendorError::UnknownMessageType { .. } => {
-                if self.state == State::Interrupting {
-                    self.events.push_back(AvatarEvent::ServiceError(error));
-                    self.on_interrupt_answer(now, InterruptOutcome::Unacknowledged, String::new());
-                } else {
-                    self.refuse_head(now, error);
-                }
-            }
-            VendorError::InitRequired
-            | VendorError::InvalidRoomPlatform
-            | VendorError::InvalidVideoDimensions
-            | VendorError::InvalidAspectRatio
-            | VendorError::ServerMismatch
-            | VendorError::SessionConfigUnavailable
-            | VendorError::SessionNotFound
-            | VendorError::InvalidSessionConfiguration
-            | VendorError::Other { .. } => self.events.push_back(AvatarEvent::ServiceError(error)),
-        }
-        Ok(())
-    }
-
-    /// The service does not want this session on this link.
-    fn on_refused(&mut self, now: Instant, error: VendorError) -> Result<(), ProtocolError> {
-        self.refusals += 1;
-        match error.recovery(self.refusals) {
-            Recovery::GiveUp => self.fail(now, error.into_fatal()),
-            recovery @ (Recovery::NewSession | Recovery::Redial | Recovery::StartAgain) => {
-                self.close_due = true;
-                self.link_down(now, LinkEnd::Refused(error), recovery);
-                Ok(())
-            }
-        }
-    }
-
-    fn refuse_head(&mut self, now: Instant, error: VendorError) {
-        let in_doubt = self.state == State::Interrupting;
-        let end = SpeechEnd::Refused(error.clone());
-        let piece = if in_doubt { None } else { self.speech.give_up_head(now, end) };
-        match piece {
-            Some(Piece { utterance, samples, length, .. }) => {
-                self.earliest.advance(now, length);
-                self.events.push_back(AvatarEvent::ChunkRefused { utterance, samples, error });
-                self.after_answer(now);
-            }
-            None => self.events.push_back(AvatarEvent::ServiceError(error)),
-        }
-    }
-
-    /// Accounts for what an answer completed, and waits for the next one.
-    fn after_answer(&mut self, now: Instant) {
-        self.report_completed();
-        self.timers.stop(Timer::Confirm);
-        self.arm_confirm(now);
-    }
-
-    fn arm_confirm(&mut self, now: Instant) {
-        if self.speech.is_anything_in_flight() && self.timers.get(Timer::Confirm).is_none() {
-            self.timers.set(Timer::Confirm, now + self.confirm_limit());
-        }
-    }
-
-    /// The confirmation timeout, and the time a slow uplink needs for all that is on its way.
-    fn confirm_limit(&self) -> Duration {
-        let text_bytes = self.speech.in_flight_bytes() as u64 * 4 / 3;
-        let upload_ms = text_bytes * 1000 / u64::from(self.config.min_uplink.max(1));
-        self.config.confirm_timeout + Duration::from_millis(upload_ms)
-    }
-
-    fn report_completed(&mut self) {
-        while let Some(report) = self.speech.completed() {
-            self.events.push_back(AvatarEvent::Speech(report));
-        }
-    }
-
-    fn interrupt(&mut self, now: Instant) {
-        self.epoch = self.epoch.next();
-        let heard_at = self.silent_since.unwrap_or(now);
-        let mut cut_off = self.latest.unfinished(heard_at);
-        for report in self.speech.drop_all(&SpeechEnd::Interrupted) {
-            // Sent without a confirmation: it may have been said or not.
-            if report.chunks > 0 && !cut_off.contains(&report.utterance) {
-                cut_off.push(report.utterance);
-            }
-            self.events.push_back(AvatarEvent::Speech(report));
-        }
-        self.timers.stop(Timer::Confirm);
-        self.timers.stop(Timer::Pace);
-        // One that is open already has nothing more to stop at the service: speech waits for its end.
-        let open = self.interrupt.take();
-        let must_ask =
-            open.is_some() || self.state == State::Ready || self.earliest.ahead(heard_at) > Duration::ZERO;
-        let reached = |utterance| (utterance, self.latest.reached(utterance, heard_at));
-        let cut_off = match open {
-            Some(open) => open.cut_off,
-            None => cut_off.into_iter().map(reached).collect(),
-        };
-        self.interrupt = Some(PendingInterrupt { epoch: self.epoch, cut_off });
-        if !must_ask {
-            self.finish_interrupt(now, InterruptOutcome::NotNeeded);
-        }
-    }
-
-    fn on_interrupt_answer(&mut self, now: Instant, outcome: InterruptOutcome, kind: String) {
-        if self.state == State::Interrupting {
-            self.state = State::Ready;
-            self.finish_interrupt(now, outcome);
-        } else {
-            self.unhandled(kind);
-        }
-    }
-
-    fn finish_interrupt(&mut self, now: Instant, outcome: InterruptOutcome) {
-        self.timers.stop(Timer::Interrupt);
-        let Some(pending) = self.interrupt.take() else { return };
-        let heard = pending.cut_off.into_iter().map(|(utterance, at_least)| {
-            let at_most = self.earliest.reached(utterance, now).max(at_least);
-            Heard { utterance, at_least, at_most }
-        });
-        let (epoch, heard) = (pending.epoch, heard.collect());
-        self.earliest.clear();
-        self.latest.clear();
-        self.events.push_back(AvatarEvent::Interrupted { epoch, outcome, heard });
-    }
-
-    fn leave_link(&mut self, now: Instant) {
-        // What is on its way may have arrived or not: the two models take one each.
-        self.earliest.rewind(self.speech.in_flight());
-        self.latest.delay(now, self.speech.in_flight());
-        if let Some(Piece { utterance, samples, .. }) = self.speech.link_lost(now) {
-            self.events.push_back(AvatarEvent::ChunkUnconfirmed { utterance, samples });
-            self.report_completed();
-        }
-        for timer in [Timer::Establish, Timer::Confirm, Timer::Interrupt, Timer::Pace] {
-            self.timers.stop(timer);
-        }
-        if matches!(self.state, State::Ready | State::Interrupting) {
-            self.silent_since = Some(now);
-        }
-        self.state = State::Down;
-    }
-
-    fn link_down(&mut self, now: Instant, end: LinkEnd, recovery: Recovery) {
-        let unplayed = self.latest.unsaid(now);
-        self.leave_link(now);
-        let link = self.link.unwrap_or_default();
-        self.events.push_back(AvatarEvent::LinkDown { link, end, recovery, unplayed });
-    }
-
-    fn on_closed(&mut self, now: Instant, frame: Option<CloseFrame>) {
-        match self.state {
-            State::Down | State::Finished => self.close_due = false,
-            State::Closing => self.finish(),
-            State::Opened | State::Initialising | State::Ready | State::Interrupting => {
-                self.link_down(now, LinkEnd::Closed(frame), Recovery::Redial);
-            }
-        }
-    }
-
-    fn on_expired(&mut self, now: Instant) {
-        if matches!(self.state, State::Closing | State::Finished) {
-            return;
-        }
-        self.close_due = self.state != State::Down;
-        self.link_down(now, LinkEnd::Expired, Recovery::NewSession);
-        // What the old session had in hand is never said.
-        self.end_playback(now);
-    }
-
     fn use_session(&mut self, now: Instant, session: AvatarSession) {
         if self.state != State::Down {
             self.close_due = true;
@@ -481,13 +192,6 @@ impl AvatarClient {
         self.config.session = session;
         self.arm_expiry();
         self.end_playback(now);
-    }
-
-    /// Whatever the avatar still had to say is gone with its session.
-    fn end_playback(&mut self, now: Instant) {
-        self.finish_interrupt(now, InterruptOutcome::NotNeeded);
-        self.earliest.stop(now);
-        self.latest.stop(self.silent_since.take().unwrap_or(now));
     }
 
     fn close(&mut self, now: Instant) {
@@ -524,63 +228,6 @@ impl AvatarClient {
 
     fn unhandled(&mut self, kind: impl Into<String>) {
         self.events.push_back(AvatarEvent::Unhandled { kind: kind.into() });
-    }
-
-    fn check_speech(&self, id: UtteranceId, audio: &Bytes, standing: Standing) -> Result<(), CommandError> {
-        if standing == Standing::Over {
-            return Err(CommandError::Invalid {
-                field: "utterance",
-                seen: format!("{id}, which is over"),
-                remedy: "number a new utterance higher than every one before",
-            });
-        }
-        audio::check(audio, standing == Standing::New)?;
-        if audio.len() > Revision::A.max_message_bytes() {
-            return Err(CommandError::WouldRefuse {
-                code: Code::new("agenthuman/message-too-large"),
-                seen: format!("audio of {} bytes", audio.len()),
-                remedy: "hand it over in pieces of at most 30 seconds",
-            });
-        }
-        let samples = self.speech.unsent() + (audio.len() / 2) as u64;
-        if self.config.rate.duration(samples) > self.config.max_unsent {
-            return Err(CommandError::QueueFull {
-                limit: self.config.max_unsent.as_millis() as usize,
-                unit: "ms of unsent speech",
-            });
-        }
-        if standing == Standing::New && self.speech.utterances() >= MAX_UTTERANCES {
-            return Err(CommandError::QueueFull { limit: MAX_UTTERANCES, unit: "utterances" });
-        }
-        Ok(())
-    }
-
-    /// The next speech message, if there is enough for one and room for it.
-    fn poll_speech(&mut self, now: Instant) -> Option<Message> {
-        self.timers.stop(Timer::Pace);
-        let left = self.earliest.ahead(now);
-        let low = self.config.chunks.floor;
-        let starving = left <= low;
-        let Some(length) = self.speech.next_length(starving) else {
-            if self.speech.could_starve() {
-                self.timers.set(Timer::Pace, now + (left - low));
-            }
-            return None;
-        };
-        let ahead = left.max(self.speech.in_flight());
-        if ahead > Duration::ZERO && ahead + length > self.config.max_ahead {
-            // What is not being said yet needs an answer first, and that wakes us by itself.
-            let excess = (ahead + length).saturating_sub(self.config.max_ahead);
-            if ahead == left && excess <= left {
-                self.timers.set(Timer::Pace, now + excess);
-            }
-            return None;
-        }
-        let chunk = self.speech.send(now, starving)?;
-        self.earliest.add(now, chunk.utterance, chunk.voice(self.config.rate), length);
-        self.silent_since = None;
-        self.arm_confirm(now);
-        Some(Message::Text(wire::speak(&chunk.audio, self.config.rate)))
     }
 }
 
@@ -717,9 +364,5 @@ impl Machine for AvatarClient {
     }
 }
 
-/// Messages that do not parse, on one link, before the peer is called something else.
-const MAX_GARBLED: usize = 100;
 /// Links in a row on which the service stayed silent.
 const MAX_SILENT_LINKS: u32 = 3;
-/// Utterances held at once.
-const MAX_UTTERANCES: usize = 256;
