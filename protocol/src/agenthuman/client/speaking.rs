@@ -107,7 +107,7 @@ impl AvatarClient {
         // One that is open already has nothing more to stop at the service: speech waits for its end.
         let open = self.interrupt.take();
         let must_ask =
-            open.is_some() || self.state == State::Ready || self.earliest.ahead(heard_at) > Duration::ZERO;
+            open.is_some() || self.state == State::Ready || self.latest.ahead(heard_at) > Duration::ZERO;
         let reached = |utterance| (utterance, self.latest.reached(utterance, heard_at));
         let cut_off = match open {
             Some(open) => open.cut_off,

@@ -49,6 +49,7 @@ pub struct AvatarServer {
     mouth: Playback,
     /// The session whose speech is in the mouth.
     speaking: Option<String>,
+    is_closing: bool,
     /// Speak messages of this link.
     speaks: u64,
     inits: u64,
@@ -101,6 +102,7 @@ impl AvatarServer {
             state: State::NoLink,
             mouth: Playback::default(),
             speaking: None,
+            is_closing: false,
             speaks: 0,
             inits: 0,
             due: VecDeque::new(),
@@ -132,6 +134,7 @@ impl AvatarServer {
         }
         self.state = State::Greeting;
         self.speaks = 0;
+        self.is_closing = false;
         self.outbox.clear();
         if self.has(AvatarQuirk::GreetFirst) {
             self.send(&ToClient { kind: wire::ESTABLISHED, ..ToClient::default() });
@@ -165,11 +168,11 @@ impl AvatarServer {
     }
 
     fn on_text(&mut self, now: Instant, text: &str) {
-        if self.state == State::NoLink {
+        if self.state == State::NoLink || self.is_closing {
             return;
         }
         if self.has(AvatarQuirk::SmallMessages) && text.len() > Revision::B.max_message_bytes() {
-            self.outbox.push_back(Message::Close(CloseFrame::new(TOO_BIG, "")));
+            self.close(CloseFrame::new(TOO_BIG, ""));
             return;
         }
         if self.has(AvatarQuirk::BinaryAnswer) {
@@ -260,7 +263,7 @@ impl AvatarServer {
             Err(error) => return self.refuse(error, false),
         };
         if self.has(AvatarQuirk::CloseMidStream) && self.speaks == 3 {
-            self.outbox.push_back(Message::Close(CloseFrame::normal()));
+            self.close(CloseFrame::normal());
             return;
         }
         let exact = (audio.len() / 2) as f64 * 16_000.0 / f64::from(rate_hz);
@@ -342,6 +345,12 @@ impl AvatarServer {
         self.outbox.push_back(Message::Text(message.to_text()));
     }
 
+    /// Closes the link; what still comes on it is not read.
+    fn close(&mut self, frame: CloseFrame) {
+        self.is_closing = true;
+        self.outbox.push_back(Message::Close(frame));
+    }
+
     fn send_error(&mut self, text: &str) {
         let kind = if self.has(AvatarQuirk::ErrorTypeSuffix) { "session.error" } else { wire::ERROR };
         let mut message = ToClient { kind, ..ToClient::default() };
@@ -362,7 +371,7 @@ impl AvatarServer {
         self.events.push_back(AvatarServerEvent::Error(error));
         let closes = (closes && !self.has(AvatarQuirk::KeepOnError)) || self.has(AvatarQuirk::CloseOnError);
         if closes {
-            self.outbox.push_back(Message::Close(CloseFrame::new(CloseFrame::POLICY_VIOLATION, "")));
+            self.close(CloseFrame::new(CloseFrame::POLICY_VIOLATION, ""));
         }
     }
 
@@ -395,7 +404,7 @@ impl Machine for AvatarServer {
     fn handle_command(&mut self, now: Instant, command: AvatarServerCommand) -> Result<(), CommandError> {
         self.now = Some(self.now.map_or(now, |last| last.max(now)));
         match command {
-            AvatarServerCommand::Close(frame) => self.outbox.push_back(Message::Close(frame)),
+            AvatarServerCommand::Close(frame) => self.close(frame),
             AvatarServerCommand::Host(hosted) => {
                 self.config.sessions.retain(|session| session.session_id != hosted.session_id);
                 self.config.sessions.push(*hosted);
