@@ -361,7 +361,7 @@ impl Schedule {
                 for heard in heard.iter().filter(|_| is_certain) {
                     self.check_heard(heard);
                 }
-                self.mouth.retain(|segment| segment.stopped.is_none());
+                self.mouth.retain(|segment| segment.stopped.is_none_or(|stopped| stopped > at));
             }
             // The service's avatar falls silent at the same instant.
             AvatarEvent::LinkDown { end: LinkEnd::Expired, .. } => self.silence(at),
