@@ -53,7 +53,10 @@ impl Dots {
         let DotFilter { up, down, length, .. } = *self.filter;
         let past = length - 1;
         for (to, from) in self.window[past..].iter_mut().zip(input) {
-            *to = from.to_f32();
+            let sample = from.to_f32();
+            // The phases are padded with zeros, and zero times infinity is no number: a bad sample would be heard for
+            // longer than the filter is.
+            *to = if sample.is_finite() { sample } else { 0.0 };
         }
         let (mut index, mut phase) = (ahead / up, ahead % up);
         let mut next = || {
