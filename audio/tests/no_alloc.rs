@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use voxline_audio::{
     ClipMeter, ComfortNoise, Concealer, DtmfDetector, DtmfGenerator, Encoding, FrameDuration, FrameSpec,
-    Framer, Gain, HighPass, JitterBuffer, JitterBufferConfig, Limiter, LoudnessMeter, Normaliser,
-    NormaliserConfig, Preset, Resampler, SampleRate, TruePeak, VoiceDetector, VoiceDetectorConfig, fade,
-    g711, level, mix, pcm,
+    Framer, Gain, HighPass, JitterBuffer, JitterBufferConfig, Limiter, LoudnessMeter, NoiseReduction,
+    Normaliser, NormaliserConfig, Preset, Resampler, SampleRate, TruePeak, VoiceDetector,
+    VoiceDetectorConfig, fade, g711, level, mix, pcm,
 };
 
 /// The system's allocator, counting the calls of each thread.
@@ -176,6 +176,22 @@ fn kernels_that_listen_do_not_allocate() {
             noise.learn(&frame);
             noise.fill(&mut frame);
         });
+    }
+}
+
+#[test]
+fn noise_reduction_does_not_allocate() {
+    for rate in SampleRate::ALL {
+        // The strong one is left out: the network's transforms take their scratch afresh each time.
+        for kind in [NoiseReduction::Off, NoiseReduction::Light] {
+            let mut reducer = kind.reducer(rate);
+            let mut frame: Vec<f32> = (0..rate.hz() / 50).map(|n| 0.3 * (n as f32 * 0.2).sin()).collect();
+            never_allocates("noise reduction", || {
+                for _ in 0..10 {
+                    reducer.process(&mut frame);
+                }
+            });
+        }
     }
 }
 
