@@ -1,18 +1,20 @@
 //! Sound to text.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use voxline_audio::SampleRate;
 
 use super::block::{Block, HEADER_BYTES, Header};
+use super::pause::Pauses;
 use super::sync::{Preamble, Sync};
 use super::tones::{ByteReader, PREAMBLE_SYMBOLS, symbol_samples};
 
 /// Hears tonetext in a stream of samples, from whatever point it is given the stream.
 ///
 /// Give it samples with [`push`](Self::push), in pieces of any length, and take what it heard with
-/// [`poll`](Self::poll). A block is reported when its last symbol has arrived. Cost: some 40 multiplications
-/// a sample, far below one percent of real time.
+/// [`poll`](Self::poll). A block is reported when its last symbol has arrived, one that is cut when something else
+/// follows or two seconds of silence have. Cost: some 40 multiplications a sample, far below one percent of real time.
 ///
 /// ```
 /// use voxline::simulate::voice::{Decoder, Encoder, VoiceEvent};
@@ -25,15 +27,18 @@ use super::tones::{ByteReader, PREAMBLE_SYMBOLS, symbol_samples};
 /// let Some(VoiceEvent::Block { block, .. }) = decoder.poll() else { panic!("nothing heard") };
 /// assert_eq!((block.text.as_str(), block.last), ("Yes.", true));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Decoder {
     symbol: usize,
     reader: ByteReader,
     sync: Sync,
-    /// What may still be needed; `taken` is the position of its first sample.
+    pauses: Pauses,
+    /// Samples given.
+    position: u64,
+    /// What may still be needed, without the pauses; `taken` is the position of its first sample among such.
     samples: Vec<f32>,
     taken: u64,
-    /// Up to where `sync` has searched.
+    /// Up to where `sync` has searched, without the pauses.
     searched: u64,
     reading: Option<Reading>,
     events: VecDeque<VoiceEvent>,
@@ -47,6 +52,8 @@ impl Decoder {
             symbol: symbol_samples(rate),
             reader: ByteReader::new(rate),
             sync: Sync::new(rate),
+            pauses: Pauses::new(rate),
+            position: 0,
             samples: Vec::new(),
             taken: 0,
             searched: 0,
@@ -59,7 +66,8 @@ impl Decoder {
     pub fn push(&mut self, samples: &[i16]) {
         // Long runs are taken in parts, so that a ten-minute recording needs no ten-minute buffer.
         for part in samples.chunks(MOST_AT_ONCE) {
-            self.samples.extend(part.iter().map(|&sample| f32::from(sample) / 32_768.0));
+            self.position += part.len() as u64;
+            self.pauses.push(part.iter().map(|&sample| f32::from(sample) / 32_768.0), &mut self.samples);
             self.search();
             self.forget();
         }
@@ -67,7 +75,10 @@ impl Decoder {
 
     /// The stream ends here: a block that is not complete is reported as damaged.
     pub fn finish(&mut self) {
-        self.give_up(self.position());
+        self.pauses.flush(&mut self.samples);
+        self.search();
+        self.give_up(self.heard());
+        self.forget();
     }
 
     /// What was heard next.
@@ -77,8 +88,8 @@ impl Decoder {
 
     /// Samples given so far.
     #[must_use]
-    pub fn position(&self) -> u64 {
-        self.taken + self.samples.len() as u64
+    pub const fn position(&self) -> u64 {
+        self.position
     }
 
     /// Whether a block has begun and is not complete yet.
@@ -87,21 +98,49 @@ impl Decoder {
         self.reading.is_some()
     }
 
+    /// Samples heard, without the pauses. From here on, all positions are such.
+    const fn heard(&self) -> u64 {
+        self.taken + self.samples.len() as u64
+    }
+
     fn search(&mut self) {
-        let hop = self.sync.hop();
-        while self.searched + hop as u64 <= self.position() {
+        let hop = self.sync.hop() as u64;
+        while self.searched + hop <= self.heard() {
             let at = (self.searched - self.taken) as usize;
-            let found = self.sync.push(&self.samples[at..at + hop]);
-            self.searched += hop as u64;
+            let nearest = self.searched.saturating_sub(hop / 2);
+            let joint = self.pauses.joints_in(nearest, nearest + hop).next().is_some();
+            let found = self.sync.push(&self.samples[at..at + hop as usize], joint);
+            self.searched += hop;
             if let Some(preamble) = found {
-                let reading = Reading::new(preamble, self.symbol);
-                self.give_up(reading.start);
-                self.reading = Some(reading);
+                self.begin(preamble);
             }
             self.read(self.searched);
         }
         // The end of a stream need not be the end of a hop.
-        self.read(self.position());
+        self.read(self.heard());
+        if self.reading.as_ref().is_some_and(|reading| self.pauses.removed() > reading.pauses_end) {
+            self.give_up(self.heard());
+        }
+    }
+
+    fn begin(&mut self, preamble: Preamble) {
+        let start = preamble.end.saturating_sub((PREAMBLE_SYMBOLS * self.symbol) as u64);
+        // One that was broken may be seen twice: before its break and after.
+        if let Some(reading) = &self.reading
+            && preamble.end < reading.preamble.end + self.symbol as u64
+        {
+            if preamble.score < reading.preamble.score {
+                return;
+            }
+            self.reading = None;
+        }
+        self.give_up(start);
+        self.reading = Some(Reading {
+            start: self.pauses.start_at(start),
+            pauses_end: self.pauses.limit_from(start),
+            preamble,
+            bytes: Vec::new(),
+        });
     }
 
     /// Reads the symbols whose middle lies before `limit`.
@@ -110,12 +149,16 @@ impl Decoder {
         while let Some(reading) = &mut self.reading {
             let from = reading.next_symbol(self.symbol);
             let middle = from + (self.symbol - window) as u64 / 2;
-            if middle + window as u64 > limit {
+            let middle_end = middle + window as u64;
+            if middle_end > limit {
                 return;
             }
+            let joints: Vec<usize> = self.pauses.joints_in(middle, middle_end).collect();
             let at = (middle - self.taken) as usize;
-            let (byte, power) = self.reader.read(&self.samples[at..at + window]);
-            if power < reading.level * CUT {
+            let (byte, power) = self.reader.read(&self.samples[at..at + window], &joints);
+            if power < reading.preamble.level * CUT
+                || self.pauses.removed_before(middle_end) > reading.pauses_end
+            {
                 self.give_up(from);
                 return;
             }
@@ -130,18 +173,26 @@ impl Decoder {
     }
 
     fn conclude(&mut self, end: u64) {
-        let Some(reading) = self.reading.take() else { return };
-        self.events.push_back(match Block::from_bytes(&reading.bytes) {
-            Some(block) => VoiceEvent::Block { block, start: reading.start, end },
-            None => reading.damaged(end),
+        let Some(reading) = &self.reading else { return };
+        let Some(block) = Block::from_bytes(&reading.bytes) else { return self.give_up(end) };
+        self.events.push_back(VoiceEvent::Block {
+            block,
+            start: reading.start,
+            end: self.pauses.end_at(end),
         });
+        self.reading = None;
     }
 
     fn give_up(&mut self, end: u64) {
-        if let Some(reading) = self.reading.take() {
-            let event = reading.damaged(end.max(reading.start));
-            self.events.push_back(event);
-        }
+        let Some(reading) = self.reading.take() else { return };
+        // What follows a pause is of this block only if the checksum says so.
+        let begun = reading.preamble.end;
+        let pause = self.pauses.joints_in(begun, end).next().map(|joint| begun + joint as u64);
+        self.events.push_back(VoiceEvent::Damaged {
+            block: reading.header().map(|header| (header.speaker, header.number)),
+            start: reading.start,
+            end: self.pauses.end_at(pause.unwrap_or(end)).max(reading.start),
+        });
     }
 
     /// Drops the samples no one will ask for again.
@@ -154,6 +205,21 @@ impl Decoder {
         let done = needed.min(self.searched).saturating_sub(self.taken) as usize;
         self.samples.drain(..done);
         self.taken += done as u64;
+        // The next preamble may have begun that long ago.
+        let begun = self.taken.saturating_sub(((PREAMBLE_SYMBOLS + 1) * self.symbol) as u64);
+        self.pauses
+            .forget_before(self.reading.as_ref().map_or(begun, |reading| begun.min(reading.preamble.end)));
+    }
+}
+
+impl fmt::Debug for Decoder {
+    /// Without the samples.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("position", &self.position)
+            .field("reading", &self.reading)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,13 +238,16 @@ pub enum VoiceEvent {
     },
     /// A block that began and was cut, overwritten, or did not match its checksum.
     ///
+    /// One that falls silent may go on for two seconds; then, or when another block or [`Decoder::finish`] comes
+    /// before, it is reported.
+    ///
     /// One that is cut within its 60 ms preamble leaves no event; its number is missing then.
     Damaged {
         /// Who spoke and the block's number, where the header was whole.
         block: Option<(u8, u16)>,
         /// Where its preamble began.
         start: u64,
-        /// Up to where it could be followed.
+        /// Up to where it could be followed: its first pause, if it had any.
         end: u64,
     },
 }
@@ -186,21 +255,18 @@ pub enum VoiceEvent {
 /// A block being read.
 #[derive(Debug, Clone)]
 struct Reading {
+    /// In the stream, with its pauses.
     start: u64,
-    text_start: u64,
-    level: f32,
+    /// How much may have been taken out of the stream before this block has paused for too long.
+    pauses_end: u64,
+    preamble: Preamble,
     bytes: Vec<u8>,
 }
 
 impl Reading {
-    const fn new(preamble: Preamble, symbol: usize) -> Self {
-        let start = preamble.end.saturating_sub((PREAMBLE_SYMBOLS * symbol) as u64);
-        Self { start, text_start: preamble.end, level: preamble.level, bytes: Vec::new() }
-    }
-
     /// Where the symbol of the next byte begins.
     const fn next_symbol(&self, symbol: usize) -> u64 {
-        self.text_start + (self.bytes.len() * symbol) as u64
+        self.preamble.end + (self.bytes.len() * symbol) as u64
     }
 
     fn header(&self) -> Option<Header> {
@@ -214,11 +280,6 @@ impl Reading {
 
     fn is_complete(&self) -> bool {
         self.header().is_some_and(|header| self.bytes.len() == header.block_bytes())
-    }
-
-    fn damaged(&self, end: u64) -> VoiceEvent {
-        let block = self.header().map(|header| (header.speaker, header.number));
-        VoiceEvent::Damaged { block, start: self.start, end }
     }
 }
 

@@ -5,13 +5,13 @@ use std::f64::consts::TAU;
 
 use voxline_audio::SampleRate;
 
-use super::tones::{SYNC_HZ, symbol_samples};
+use super::tones::{PREAMBLE_SYMBOLS, SYNC_HZ, symbol_samples};
 
 /// Searches for the preamble without ever pausing, so that a block cut short never hides the next one.
 ///
 /// The stream is taken in hops of a sixteenth of a symbol. Each hop is mixed down with the three sync tones; sixteen
 /// in a row are a window of one symbol; three windows a symbol apart are scored against the preamble.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Sync {
     hop: usize,
     /// e^(−jωn) of each tone over one hop.
@@ -20,7 +20,7 @@ pub(super) struct Sync {
     hops: u64,
     bins: VecDeque<Bin>,
     windows: VecDeque<Window>,
-    best: Option<(f32, Preamble)>,
+    best: Option<Preamble>,
     armed: bool,
 }
 
@@ -38,7 +38,7 @@ impl Sync {
             }),
             cycles_per_hop: per_sample.map(|cycles| cycles * hop as f64),
             hops: 0,
-            bins: VecDeque::with_capacity(HOPS_PER_SYMBOL + 1),
+            bins: VecDeque::with_capacity(BINS_KEPT + 1),
             windows: VecDeque::with_capacity(WINDOWS_KEPT + 1),
             best: None,
             armed: true,
@@ -50,20 +50,22 @@ impl Sync {
         self.hop
     }
 
-    /// A preamble that ended at most [`CONFIRM_HOPS`] before the end of `hop`.
+    /// A preamble that ended at most [`CONFIRM_HOPS`] before the end of `hop`. At a `joint`, a pause was taken out
+    /// before it.
     ///
     /// # Panics
     ///
     /// Where the slice is not one hop long.
-    pub(super) fn push(&mut self, hop: &[f32]) -> Option<Preamble> {
+    pub(super) fn push(&mut self, hop: &[f32], joint: bool) -> Option<Preamble> {
         assert_eq!(hop.len(), self.hop, "one hop at a time");
-        let bin = self.mix(hop);
+        let bin = Bin { joint, ..self.mix(hop) };
         self.hops += 1;
         self.bins.push_back(bin);
-        if self.bins.len() > HOPS_PER_SYMBOL {
+        if self.bins.len() > BINS_KEPT {
             self.bins.pop_front();
         }
-        self.windows.push_back(Window::over(&self.bins, self.hop));
+        let last = self.bins.len().saturating_sub(HOPS_PER_SYMBOL);
+        self.windows.push_back(Window::over(self.bins.range(last..), self.hop, None));
         if self.windows.len() > WINDOWS_KEPT {
             self.windows.pop_front();
         }
@@ -87,7 +89,7 @@ impl Sync {
             let (s, c) = (-s as f32, c as f32);
             (re * c - im * s, re * s + im * c)
         });
-        Bin { tones, energy: hop.iter().map(|sample| sample * sample).sum() }
+        Bin { tones, joint: false, energy: hop.iter().map(|sample| sample * sample).sum() }
     }
 
     /// How much the last three symbols are a preamble, 0 to 1, and the mean power of its tones.
@@ -97,26 +99,43 @@ impl Sync {
         else {
             return (0.0, 0.0);
         };
-        let level = (first.outer() + second.tones[1] + third.outer()) / 3.0;
-        if level < FAINTEST {
-            return (0.0, level);
+        let mut parts = [first.outer(), second.inner(), third.outer()];
+        let mut worst = 0;
+        for symbol in 1..PREAMBLE_SYMBOLS {
+            if parts[symbol].share < parts[worst].share {
+                worst = symbol;
+            }
         }
-        let share = |part: f32, window: &Window| part / window.power.max(f32::MIN_POSITIVE);
-        let scores =
-            [share(first.outer(), first), share(second.tones[1], second), share(third.outer(), third)];
-        (scores.into_iter().fold(1.0, f32::min), level)
+        let enough = parts.iter().filter(|part| part.share >= ENOUGH).count();
+        if enough == PREAMBLE_SYMBOLS - 1 && self.bins.len() == BINS_KEPT {
+            parts[worst] = self.mended(worst);
+        }
+        let level = parts.iter().map(|part| part.power).sum::<f32>() / PREAMBLE_SYMBOLS as f32;
+        let score = parts.iter().map(|part| part.share).fold(1.0, f32::min);
+        (if level < FAINTEST { 0.0 } else { score }, level)
+    }
+
+    /// One symbol of the preamble as if it were broken by a pause too short to be noticed, wherever that helps most.
+    fn mended(&self, symbol: usize) -> Part {
+        let from = symbol * HOPS_PER_SYMBOL;
+        let bins = || self.bins.range(from..from + HOPS_PER_SYMBOL);
+        let guesses = (1..HOPS_PER_SYMBOL).map(|joint| {
+            let window = Window::over(bins(), self.hop, Some(joint));
+            if symbol == 1 { window.inner() } else { window.outer() }
+        });
+        guesses.fold(Part::default(), |best, guess| if guess.share > best.share { guess } else { best })
     }
 
     /// The best hop of a hill, once the hill is left or the top is some way behind.
     fn choose(&mut self, score: f32, level: f32) -> Option<Preamble> {
-        if score >= ENOUGH && self.armed && self.best.is_none_or(|(best, _)| score > best) {
-            self.best = Some((score, Preamble { end: self.position(), level }));
+        if score >= ENOUGH && self.armed && self.best.is_none_or(|best| score > best.score) {
+            self.best = Some(Preamble { end: self.position(), score, level });
             return None;
         }
         if score < ENOUGH {
             self.armed = true;
         }
-        let (_, found) = self.best?;
+        let found = self.best?;
         if score >= ENOUGH && self.position() < found.end + CONFIRM_HOPS * self.hop as u64 {
             return None;
         }
@@ -131,6 +150,8 @@ impl Sync {
 pub(super) struct Preamble {
     /// The first sample after it. Its own first sample may lie before the stream began.
     pub(super) end: u64,
+    /// How much it is one, 0 to 1.
+    pub(super) score: f32,
     /// Mean power of its tones.
     pub(super) level: f32,
 }
@@ -139,6 +160,8 @@ pub(super) struct Preamble {
 #[derive(Debug, Clone, Copy)]
 struct Bin {
     tones: [(f32, f32); 3],
+    /// What is before it and what follows are of different phase.
+    joint: bool,
     energy: f32,
 }
 
@@ -150,24 +173,48 @@ struct Window {
 }
 
 impl Window {
-    fn over(bins: &VecDeque<Bin>, hop: usize) -> Self {
+    /// With one more joint before the bin `guess`.
+    fn over<'a>(bins: impl Iterator<Item = &'a Bin> + Clone, hop: usize, guess: Option<usize>) -> Self {
         let samples = (hop * HOPS_PER_SYMBOL) as f32;
         let tones = std::array::from_fn(|tone| {
-            let (re, im) = bins
-                .iter()
-                .fold((0.0, 0.0), |(re, im), bin| (re + bin.tones[tone].0, im + bin.tones[tone].1));
-            2.0 * (re * re + im * im) / (samples * samples)
+            let (mut re, mut im, mut amplitude) = (0.0_f32, 0.0_f32, 0.0);
+            for (index, bin) in bins.clone().enumerate() {
+                if bin.joint || guess == Some(index) {
+                    amplitude += (re * re + im * im).sqrt();
+                    (re, im) = (0.0, 0.0);
+                }
+                re += bin.tones[tone].0;
+                im += bin.tones[tone].1;
+            }
+            amplitude += (re * re + im * im).sqrt();
+            2.0 * amplitude * amplitude / (samples * samples)
         });
-        Self { tones, power: bins.iter().map(|bin| bin.energy).sum::<f32>() / samples }
+        Self { tones, power: bins.map(|bin| bin.energy).sum::<f32>() / samples }
     }
 
-    /// Power of the two outer tones, or less where they are unequal: one tone alone is no pair.
-    fn outer(&self) -> f32 {
-        2.0 * (self.tones[0] * self.tones[2]).sqrt()
+    /// The two outer tones, or less where they are unequal: one tone alone is no pair.
+    fn outer(&self) -> Part {
+        self.part(2.0 * (self.tones[0] * self.tones[2]).sqrt())
+    }
+
+    fn inner(&self) -> Part {
+        self.part(self.tones[1])
+    }
+
+    fn part(&self, power: f32) -> Part {
+        Part { power, share: power / self.power.max(f32::MIN_POSITIVE) }
     }
 }
 
+/// What of a window is the tones of a preamble.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    power: f32,
+    share: f32,
+}
+
 const HOPS_PER_SYMBOL: usize = 16;
+const BINS_KEPT: usize = 3 * HOPS_PER_SYMBOL;
 const WINDOWS_KEPT: usize = 2 * HOPS_PER_SYMBOL + 1;
 /// Measured: 0.91 clean, 0.70 limited to a square wave, 0.59 with noise 3 dB below; speech and noise stay under 0.03.
 const ENOUGH: f32 = 0.5;

@@ -7,6 +7,8 @@ use voxline_audio::{Resampler, SampleRate, g711};
 
 use super::*;
 
+mod pauses;
+
 const TEXT: &str = "I would like to change my appointment to Thursday afternoon, żółć, 日本語 and 👩‍👧 too.";
 /// One symbol more or less says nothing about a position; a few milliseconds do.
 const NEAR_MS: u64 = 3;
@@ -44,15 +46,6 @@ fn sound_is_as_loud_as_speech_lasts_as_promised_and_never_pauses() {
 
 #[test]
 fn a_telephone_between_24_and_16_kilohertz_costs_nothing() {
-    let convert = |sound: &[i16], from, to| {
-        let mut resampler = Resampler::new(from, to);
-        let mut converted = vec![0; resampler.output_len(sound.len())];
-        resampler.process_i16(sound, &mut converted);
-        let mut tail = vec![0; resampler.latency()];
-        resampler.flush_i16(&mut tail);
-        converted.extend(tail);
-        converted
-    };
     let narrow =
         convert(&Encoder::new(SampleRate::Hz24000).encode(TEXT), SampleRate::Hz24000, SampleRate::Hz8000);
     let tracker =
@@ -316,6 +309,16 @@ fn events_of(rate: SampleRate, sound: &[i16]) -> Vec<VoiceEvent> {
     }
     decoder.finish();
     std::iter::from_fn(|| decoder.poll()).collect()
+}
+
+fn convert(sound: &[i16], from: SampleRate, to: SampleRate) -> Vec<i16> {
+    let mut resampler = Resampler::new(from, to);
+    let mut converted = vec![0; resampler.output_len(sound.len())];
+    resampler.process_i16(sound, &mut converted);
+    let mut tail = vec![0; resampler.latency()];
+    resampler.flush_i16(&mut tail);
+    converted.extend(tail);
+    converted
 }
 
 fn samples(rate: SampleRate, block: &Block) -> usize {
