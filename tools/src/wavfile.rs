@@ -1,6 +1,7 @@
 //! WAV files: what people give us to say, and the calls we record.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use voxline_audio::{Resampler, SampleRate, pcm};
 /// assert_eq!(wav.to_rate(SampleRate::Hz8000).len(), wav.to_rate(SampleRate::Hz24000).len().div_ceil(3));
 /// # Ok::<(), voxline::wavfile::WavError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Wav {
     rate: SampleRate,
     samples: Vec<f32>,
@@ -110,6 +111,16 @@ impl Wav {
     }
 }
 
+impl fmt::Debug for Wav {
+    /// Without the samples, of which there may be millions.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wav")
+            .field("rate", &self.rate)
+            .field("duration", &self.duration())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A recording in the making: 16-bit, two channels, the caller left and the agent right.
 ///
 /// It grows under a name that ends in `.part` and takes its own name when it is finished; one that is dropped before
@@ -192,8 +203,8 @@ impl CallWriter {
     }
 }
 
-impl std::fmt::Debug for CallWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CallWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallWriter").field("path", &self.path).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 mod svg;
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use svg::Svg;
 /// assert!(picture.starts_with("<svg") && picture.contains("Hello?"));
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Timeline {
     /// Heading of the picture.
     pub title: String,
@@ -170,6 +171,19 @@ impl Timeline {
     fn x(&self, at: Duration) -> f64 {
         let share = at.as_secs_f64() / self.duration.as_secs_f64().max(f64::MIN_POSITIVE);
         LEFT + (RIGHT - LEFT) * share.min(1.0)
+    }
+}
+
+impl fmt::Debug for Timeline {
+    /// Without the loudness of the voices.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeline")
+            .field("title", &self.title)
+            .field("duration", &self.duration)
+            .field("turns", &self.turns)
+            .field("links", &self.links)
+            .field("barge_ins", &self.barge_ins)
+            .finish_non_exhaustive()
     }
 }
 

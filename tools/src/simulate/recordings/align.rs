@@ -10,7 +10,7 @@ use super::fingerprint::{Shape, distance};
 /// Playing on costs nothing, a jump costs [`JUMP`], and each frame earns as much as it resembles what it should be.
 /// So a stretch that is missing shows as a jump forward and a doubled one as a jump back, where the rest of the path
 /// makes up for it; chance resemblance to other speech never earns a jump.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Alignment {
     /// The frames of each recording, as states.
     recordings: Vec<Range<usize>>,
@@ -165,7 +165,7 @@ pub(super) struct Run {
 }
 
 /// One place the search may be at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct State {
     /// Above or below the best one of the frame before.
     score: f32,
@@ -210,7 +210,6 @@ impl Default for State {
     }
 }
 
-#[derive(Debug)]
 struct Past {
     run: Run,
     before: Option<Arc<Self>>,

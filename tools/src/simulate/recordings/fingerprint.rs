@@ -1,13 +1,14 @@
 //! What a stretch of speech looks like to an ear that minds no level: the shape of its spectrum, every 10 ms.
 
 use std::f64::consts::TAU;
+use std::fmt;
 use std::sync::LazyLock;
 
 /// Relative strengths of the bands in decibels, their mean zero.
 pub(super) type Shape = [f32; BANDS];
 
 /// A whole recording, frame by frame; `None` where nobody speaks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Fingerprint {
     pub(super) frames: Vec<Option<Shape>>,
 }
@@ -35,6 +36,13 @@ impl Fingerprint {
     }
 }
 
+impl fmt::Debug for Fingerprint {
+    /// Without the shapes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fingerprint").field("frames", &self.frames.len()).finish_non_exhaustive()
+    }
+}
+
 /// One frame as it is heard.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EarFrame {
@@ -43,7 +51,7 @@ pub(super) struct EarFrame {
 }
 
 /// Makes frames of samples at 8 kHz.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ear {
     window: Vec<f32>,
 }

@@ -8,6 +8,7 @@ mod align;
 mod fingerprint;
 mod heard;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub use heard::{Heard, RecordingFault, Stretch};
 /// assert_eq!(recording.transcript(), "I would like to change my appointment to Thursday afternoon.");
 /// assert_eq!(recording.sound(SampleRate::Hz8000).len(), 27_104);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Recording {
     name: String,
     transcript: String,
@@ -118,6 +119,17 @@ impl Recording {
     }
 }
 
+impl fmt::Debug for Recording {
+    /// Without the samples.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording")
+            .field("name", &self.name)
+            .field("transcript", &self.transcript)
+            .field("duration", &self.duration())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Hears known recordings in a stream of samples.
 ///
 /// It compares spectra every 10 ms, so it minds neither level nor companding, nor where the recording begins or is
@@ -135,7 +147,7 @@ impl Recording {
 /// assert_eq!(heard.text(), "Sorry, I meant Friday morning.");
 /// assert!(heard.faults().is_empty());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Recogniser {
     recordings: Vec<Arc<Recording>>,
     rate: SampleRate,
@@ -189,6 +201,16 @@ impl Recogniser {
         self.ear = Ear::default();
         self.loudness = Loudness::default();
         self.alignment.reset();
+    }
+}
+
+impl fmt::Debug for Recogniser {
+    /// Without the state of the search.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recogniser")
+            .field("recordings", &self.recordings)
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
     }
 }
 

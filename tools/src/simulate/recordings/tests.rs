@@ -31,6 +31,16 @@ fn a_recording_is_recognised_at_any_rate_and_level_and_after_any_silence() {
 }
 
 #[test]
+fn debug_output_names_a_recording_and_leaves_its_samples_out() {
+    let shown = format!("{:?}", Recording::friday());
+    assert!(shown.starts_with("Recording { name: \"friday\", transcript: \"Sorry, I meant"), "{shown}");
+    let recogniser = Recogniser::new(library(), SampleRate::Hz8000);
+    for shown in [shown, format!("{recogniser:?}"), format!("{:?}", recogniser.heard())] {
+        assert!(shown.len() < 1_000, "{} characters", shown.len());
+    }
+}
+
+#[test]
 fn pieces_of_any_length_make_no_difference() {
     let sound = phone(&Recording::friday(), 1.0);
     let whole = format!("{:?}", hear(SampleRate::Hz8000, &sound));
