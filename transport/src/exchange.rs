@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 
-use crate::{Transport, TransportError, http1};
+use crate::{RoundTrip, Transport, TransportError, http1};
 
 /// Takes requests as they arrive. What a simulator or a server is generic over.
 pub trait Acceptor: Send + 'static {
@@ -41,6 +41,13 @@ pub trait Exchange: Send + 'static {
     /// # Errors
     /// The request is no upgrade (it is answered 426), or the other side is gone.
     fn upgrade(self) -> impl Future<Output = Result<Self::Transport, TransportError>> + Send;
+
+    /// The measured round trip of a link this became, to be kept when the link is given away. Never measured where
+    /// links take no time.
+    #[must_use]
+    fn round_trip(_link: &Self::Transport) -> RoundTrip {
+        RoundTrip::default()
+    }
 
     /// Answers with a response: a refusal to an upgrade, the result to any other request.
     ///

@@ -20,10 +20,11 @@ use voxline_protocol::plivo::{
 };
 use voxline_protocol::slng::{SttClient, SttCommand, SttEvent, TtsClient, TtsCommand, TtsEvent};
 use voxline_protocol::{Machine, UtteranceId};
+use voxline_transport::RoundTrip;
 
 use crate::{
-    BargeInPattern, Conversation, ConversationAction, ConversationInput, Receiver, Responder, ResponderError,
-    Sender, Session, SessionError, SessionEvent, TrySendError, TurnId,
+    BargeInPattern, Conversation, ConversationAction, ConversationEvent, ConversationInput, Receiver,
+    Responder, ResponderError, Sender, Session, SessionError, SessionEvent, TrySendError, TurnId,
 };
 use account::Account;
 pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
@@ -47,6 +48,7 @@ pub struct Agent<R> {
     /// What was sent since the last barge-in.
     account: Account,
     interrupted: VecDeque<Interrupted>,
+    round_trip: RoundTrip,
     observer: Observer,
 }
 
@@ -73,8 +75,15 @@ impl<R: Responder> Agent<R> {
             voice: None,
             account: Account::new(),
             interrupted: VecDeque::new(),
+            round_trip: RoundTrip::default(),
             observer: Box::new(|_, _| {}),
         }
+    }
+
+    /// Reads the network's share of the latency from `round_trip`, as the phone's link measures it.
+    #[must_use]
+    pub fn with_round_trip(self, round_trip: RoundTrip) -> Self {
+        Self { round_trip, ..self }
     }
 
     /// Calls `observer` with everything that happens, on the agent's own task: it must not block.
@@ -279,6 +288,10 @@ impl<R: Responder> Agent<R> {
                     self.check_sent(Leg::Phone, &sent);
                 }
                 ConversationAction::Interrupt { turn, pattern } => self.interrupt(turn, pattern),
+                ConversationAction::Tell(ConversationEvent::Answering { turn, mut shares }) => {
+                    shares.network = self.round_trip.get().unwrap_or_default();
+                    self.tell(&AgentEvent::Conversation(ConversationEvent::Answering { turn, shares }));
+                }
                 ConversationAction::Tell(event) => self.tell(&AgentEvent::Conversation(event)),
             }
         }

@@ -191,7 +191,7 @@ fn every_wait_ends() {
     talk.input(ConversationInput::VoiceStarted).input(ConversationInput::Partial("Hi".into()));
     talk.input(ConversationInput::VoiceEnded { ago: Duration::from_millis(200) }).pass(300);
     talk.actions();
-    talk.pass(15_000);
+    talk.pass(30_000);
     let events = talk.events();
     assert!(matches!(events[0], ConversationEvent::TranscriptLate { .. }), "{events:?}");
     assert!(matches!(&events[1], ConversationEvent::CallerSaid { text, .. } if text == "Hi"), "{events:?}");

@@ -12,7 +12,7 @@ use super::{BargeInPattern, BargeInPolicy, FlushPolicy, Shares, TurnId};
 pub struct ConversationConfig {
     /// Silence after which the caller's turn is over. 500 ms; shorter cuts people off, longer feels slow.
     pub end_of_turn: Duration,
-    /// Longest wait for the last transcript of a turn, lost links included. 15 s; then what there is counts.
+    /// Longest wait for the last transcript of a turn, lost links and replays included. 30 s; then what there is counts.
     pub transcript_timeout: Duration,
     /// Longest wait for the responder's first or next words. 20 s; then the answer ends where it is.
     pub reply_timeout: Duration,
@@ -31,7 +31,7 @@ impl Default for ConversationConfig {
     fn default() -> Self {
         Self {
             end_of_turn: Duration::from_millis(500),
-            transcript_timeout: Duration::from_secs(15),
+            transcript_timeout: Duration::from_secs(30),
             reply_timeout: Duration::from_secs(20),
             speech_timeout: Duration::from_secs(20),
             speech_ahead: Duration::from_secs(10),

@@ -26,7 +26,7 @@ use crate::exchange::{text_response, upgrade_required, wants_upgrade};
 use crate::http1::{Http1, Limits, is};
 use crate::io::BoxIo;
 use crate::tls::ServerTls;
-use crate::{Acceptor, ConnectStage, Exchange, TransportError};
+use crate::{Acceptor, ConnectStage, Exchange, RoundTrip, TransportError};
 
 /// A listening address that takes WebSocket upgrades and plain HTTP requests alike.
 ///
@@ -237,6 +237,10 @@ impl WebSocketExchange {
 
 impl Exchange for WebSocketExchange {
     type Transport = WebSocket;
+
+    fn round_trip(link: &WebSocket) -> RoundTrip {
+        link.round_trip()
+    }
 
     fn request(&self) -> &Request<Bytes> {
         &self.request
