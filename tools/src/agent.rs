@@ -11,8 +11,10 @@ use voxline_audio::AudioFormat;
 use voxline_protocol::plivo::{PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{ConfigError, Route, Service, SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_protocol::{Machine, Secret};
-use voxline_session::{Agent, AgentConfig, AgentError, AgentEvent, Responder, Session, VendorLimits};
-use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, Transport, text_response};
+use voxline_session::{
+    Agent, AgentConfig, AgentError, AgentEvent, Responder, RetryPolicy, Session, VendorLimits,
+};
+use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, RoundTrip, Transport, text_response};
 
 use crate::net::Net;
 
@@ -75,17 +77,23 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     async fn take_call<E: Exchange>(self, number: usize, exchange: E) -> bool {
         // A caller who is gone before the upgrade was no call worth reporting.
         let Ok(link) = exchange.upgrade().await else { return true };
-        if let Err(error) = self.hold_call(number, link).await {
+        let round_trip = E::round_trip(&link);
+        if let Err(error) = self.hold_call(number, link, round_trip).await {
             tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
         }
         true
     }
 
-    /// Holds a call on a link that is already open.
+    /// Holds a call on a link that is already open; `round_trip` is what its pings measure.
     ///
     /// # Errors
     /// One of the call's sessions ended badly.
-    pub async fn hold_call(self, number: usize, link: impl Transport) -> Result<(), AgentError> {
+    pub async fn hold_call(
+        self,
+        number: usize,
+        link: impl Transport,
+        round_trip: RoundTrip,
+    ) -> Result<(), AgentError> {
         let now = tokio::time::Instant::now().into_std();
         let config = &self.config;
         let max_queued = config.conversation.speech_ahead * 6;
@@ -99,6 +107,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
         let observer = Arc::clone(&self.observer);
         Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
+            .with_round_trip(round_trip)
             .with_observer(move |at, event| observer(number, at, event))
             .run()
             .await
@@ -106,7 +115,10 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
 
     /// A session that connects while the call is already being heard.
     fn dial<M: Machine>(&self, machine: M, endpoint: &Endpoint) -> Session<M> {
-        let builder = Session::builder(machine).command_capacity(COMMANDS).limits(&self.speech.limits);
+        let builder = Session::builder(machine)
+            .command_capacity(COMMANDS)
+            .limits(&self.speech.limits)
+            .retry(self.speech.retry.clone());
         builder.start(self.net.connector(endpoint.clone()))
     }
 }
@@ -140,6 +152,7 @@ pub struct Speech {
     stt: Endpoint,
     voice: String,
     limits: VendorLimits,
+    retry: RetryPolicy,
 }
 
 impl Speech {
@@ -153,7 +166,14 @@ impl Speech {
             stt: endpoint(base, Service::Stt, &models.stt, key)?,
             voice: models.voice.clone(),
             limits: VendorLimits::default(),
+            retry: RetryPolicy::default(),
         })
+    }
+
+    /// Redials as `retry` says.
+    #[must_use]
+    pub fn with_retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
     }
 }
 

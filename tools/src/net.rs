@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use voxline_transport::memory::{MemoryConnector, MemoryListener, Network};
 use voxline_transport::{
-    Acceptor, ClientTls, Connector, Endpoint, ListenError, WebSocketConfig, WebSocketConnector,
-    WebSocketListener,
+    Acceptor, ClientTls, Connector, Endpoint, ListenError, ListenerConfig, WebSocketConfig,
+    WebSocketConnector, WebSocketListener,
 };
 
 /// A place to listen and to dial from.
@@ -29,10 +30,9 @@ pub trait Net: fmt::Debug + Clone + Send + Sync + 'static {
     fn connector(&self, endpoint: Endpoint) -> Self::Connector;
 }
 
-/// Sockets on 127.0.0.1, on ports the system chooses.
+/// Sockets on 127.0.0.1, on ports the system chooses, and dials to anywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Loopback {
-    config: WebSocketConfig,
     tls: ClientTls,
 }
 
@@ -41,13 +41,15 @@ impl Net for Loopback {
     type Connector = WebSocketConnector;
 
     async fn listen(&self, _name: &str) -> Result<(WebSocketListener, String), ListenError> {
-        let listener = WebSocketListener::bind("127.0.0.1:0").await?;
+        let listener = WebSocketListener::bind("127.0.0.1:0").await?.with_config(listener_config());
         let url = format!("ws://{}", listener.local_address());
         Ok((listener, url))
     }
 
     fn connector(&self, endpoint: Endpoint) -> WebSocketConnector {
-        WebSocketConnector::new(endpoint).with_config(self.config.clone()).with_tls(self.tls.clone())
+        WebSocketConnector::new(endpoint)
+            .with_config(WebSocketConfig::new().with_ping_interval(Some(SPEECH_PING)))
+            .with_tls(self.tls.clone())
     }
 }
 
@@ -82,5 +84,14 @@ impl Net for InMemory {
     }
 }
 
+/// How a phone agent listens: with pings, without which Plivo gives a quiet link up.
+pub(crate) fn listener_config() -> ListenerConfig {
+    ListenerConfig::new().with_websocket(WebSocketConfig::new().with_ping_interval(Some(PHONE_PING)))
+}
+
+/// Often enough that every turn knows its network.
+const PHONE_PING: Duration = Duration::from_secs(5);
+/// What the speech gateway's own clients use.
+const SPEECH_PING: Duration = Duration::from_secs(20);
 /// Messages a link holds each way before it pushes back: about what a socket's buffers hold of 20 ms frames.
 const LINK_MESSAGES: usize = 64;

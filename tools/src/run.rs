@@ -3,7 +3,8 @@
 use tokio::runtime::{Builder, Runtime};
 use voxline_transport::WebSocketListener;
 
-use crate::error::ToolError;
+use crate::error::{ToolError, chain};
+use crate::net::listener_config;
 
 /// Real time, on as many threads as there are cores.
 pub(crate) fn runtime() -> Result<Runtime, ToolError> {
@@ -19,7 +20,9 @@ pub(crate) fn paused_runtime() -> Result<Runtime, ToolError> {
 
 /// Listens on `host:port`.
 pub(crate) async fn listen(address: &str) -> Result<WebSocketListener, ToolError> {
-    WebSocketListener::bind(address).await.map_err(|error| ToolError::Failed(crate::error::chain(&error)))
+    let listener =
+        WebSocketListener::bind(address).await.map_err(|error| ToolError::Failed(chain(&error)))?;
+    Ok(listener.with_config(listener_config()))
 }
 
 /// Waits for Ctrl-C.

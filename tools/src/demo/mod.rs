@@ -4,6 +4,8 @@ mod outcome;
 mod plan;
 mod report;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +18,7 @@ use crate::net::{InMemory, Loopback};
 use crate::output;
 use crate::run::{paused_runtime, runtime};
 use crate::simulate::recordings::Recording;
-use crate::simulate::slng::SlngSimulatorConfig;
+use crate::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use outcome::TurnOutcome;
 use plan::Plan;
 use report::Folder;
@@ -27,7 +29,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<bool, ToolError> {
     let recording = recording(args)?;
     let folder = Folder::make(&args.out)?;
     let plan = Plan::new(&recording, args.seed);
-    let gateway = SlngSimulatorConfig::default().with_recordings(vec![recording]);
+    let gateway = SlngSimulator::new(SlngSimulatorConfig::default().with_recordings(vec![recording]));
 
     let started = Instant::now();
     let quiet = args.json;

@@ -48,6 +48,7 @@ impl TurnOutcome {
         let story = Story::of(TurnId::new(index as u32 + 1), play);
         let agent_heard = heard_words(index, play);
         let silence = silence_after(index, play);
+        let shares = story.answered.map(|(at, shares)| with_provider(shares, at, index, play));
         let (caller_said, stt_text) = (planned.said.text().to_owned(), story.understood);
         let heard_right =
             if story.interrupted { story.said.starts_with(&agent_heard) } else { agent_heard == story.said };
@@ -63,7 +64,7 @@ impl TurnOutcome {
             agent_heard_estimate: story.heard,
             interrupted: story.interrupted,
             link_cuts: play.cuts.iter().filter(|cut| cut.turn == index).count(),
-            shares_ms: story.shares,
+            shares_ms: shares,
             silence_ms: silence.map(|silence| silence.as_millis() as u64),
             talked_over_ms: talked_over(index, play).map(|span| span.as_millis() as u64),
         }
@@ -83,21 +84,22 @@ struct Story {
     said: String,
     heard: String,
     interrupted: bool,
-    shares: Option<Shares>,
+    /// When the answer's first audio left, and what the agent knows of the time before.
+    answered: Option<(Duration, Shares)>,
 }
 
 impl Story {
     fn of(turn: TurnId, play: &Play) -> Self {
         let mut story = Self::default();
-        for (_, event) in &play.agent {
+        for (at, event) in &play.agent {
             if let AgentEvent::Conversation(event) = event {
-                story.add(turn, event);
+                story.add(turn, *at, event);
             }
         }
         story
     }
 
-    fn add(&mut self, turn: TurnId, event: &ConversationEvent) {
+    fn add(&mut self, turn: TurnId, at: Duration, event: &ConversationEvent) {
         match event {
             ConversationEvent::CallerSaid { turn: of, text } if *of == turn => {
                 self.understood.clone_from(text);
@@ -109,7 +111,7 @@ impl Story {
                 self.said.push_str(text);
             }
             ConversationEvent::Answering { turn: of, shares } if *of == turn => {
-                self.shares = Some(*shares);
+                self.answered = Some((at, *shares));
             }
             ConversationEvent::TurnEnded { turn: of, heard, interrupted } if *of == turn => {
                 self.heard.clone_from(heard);
@@ -140,6 +142,23 @@ fn heard_words(index: usize, play: &Play) -> String {
         words.push_str(&block.text);
     }
     words
+}
+
+/// Adds what only the other end can measure: how long the answer's first audio took to the ear, less its half of the
+/// network's round trip.
+fn with_provider(mut shares: Shares, left_at: Duration, index: usize, play: &Play) -> Shares {
+    if let Some(heard_at) = first_answer(index, play) {
+        shares.provider = heard_at.saturating_sub(left_at).saturating_sub(shares.network / 2);
+    }
+    shares
+}
+
+/// When the answer's first sound was heard.
+fn first_answer(index: usize, play: &Play) -> Option<Duration> {
+    let turn = play.turns.get(index)?;
+    let heard = play.recording.heard.get(turn.said_to as usize..)?;
+    let first = heard.iter().position(|sample| is_sound(*sample))?;
+    Some(play.recording.format.rate.duration_of(turn.said_to + first as u64))
 }
 
 /// The silence between a question and its answer, in the recording.

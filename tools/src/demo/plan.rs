@@ -11,6 +11,8 @@ use crate::simulate::voice::Encoder;
 /// The whole conversation.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
+    /// Decides when things go wrong, and how long it takes to dial again.
+    pub(super) seed: u64,
     pub(super) turns: Vec<PlannedTurn>,
 }
 
@@ -60,6 +62,7 @@ impl Plan {
         };
         let barge_in = Mishap::BargeIn { after_blocks: 3 + dice.below(6) as usize };
         Self {
+            seed,
             turns: vec![
                 turn(
                     tonetext("Hello, this is Ada. I have a question."),
@@ -117,7 +120,7 @@ impl Said {
 
 /// Seeded chance: SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
 #[derive(Debug)]
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -128,11 +131,11 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit.max(1)
     }
 
-    fn between(&mut self, from: Duration, to: Duration) -> Duration {
+    pub(super) fn between(&mut self, from: Duration, to: Duration) -> Duration {
         from + Duration::from_millis(self.below(to.saturating_sub(from).as_millis() as u64))
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use voxline_protocol::Secret;
 use voxline_protocol::plivo::PlivoCallerConfig;
 use voxline_protocol::slng::Service;
-use voxline_session::{AgentEvent, SessionError};
+use voxline_session::{AgentEvent, RetryPolicy, SessionError};
 use voxline_transport::{Connector, Endpoint};
 
 use super::plan::{Mishap, Plan, PlannedTurn};
@@ -17,7 +17,7 @@ use crate::error::ToolError;
 use crate::net::Net;
 use crate::responder::ScriptedResponder;
 use crate::simulate::caller::{Caller, Recording};
-use crate::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
+use crate::simulate::slng::SlngSimulator;
 use crate::simulate::voice::Encoder;
 
 /// Everything that happened, with the time since the call began.
@@ -46,11 +46,11 @@ pub(super) struct PlayedTurn {
     pub(super) said_to: u64,
 }
 
-/// Plays `plan` on `net`, telling `live` of the agent's events as they happen.
+/// Plays `plan` on `net` with speech from `gateway`, telling `live` of the agent's events as they happen.
 pub(super) async fn play<N: Net>(
     net: N,
     plan: &Plan,
-    gateway: SlngSimulatorConfig,
+    gateway: SlngSimulator,
     live: impl Fn(&AgentEvent) + Send + Sync + 'static,
 ) -> Result<Play, ToolError> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
@@ -60,6 +60,7 @@ pub(super) async fn play<N: Net>(
     let (agent_acceptor, agent_url) = net.listen("agent").await.map_err(|error| failed(&error))?;
     let key = Secret::new("simulated").map_err(|error| failed(&error))?;
     let speech = Speech::new(&slng_url, &key, &Models::default()).map_err(|error| failed(&error))?;
+    let speech = speech.with_retry(RetryPolicy::default().with_seed(plan.seed));
     let stream = Endpoint::parse(&format!("{agent_url}{STREAM_PATH}")).map_err(|error| failed(&error))?;
 
     let log: Arc<Mutex<Vec<(Instant, AgentEvent)>>> = Arc::default();
@@ -69,8 +70,6 @@ pub(super) async fn play<N: Net>(
         live(event);
         writer.lock().unwrap_or_else(PoisonError::into_inner).push((at, event.clone()));
     });
-    let gateway = SlngSimulator::new(gateway);
-
     // Dropped at the end, and everything in it with it.
     let mut world = JoinSet::new();
     let serving = gateway.clone();
@@ -176,6 +175,6 @@ const BEFORE_THE_FIRST_WORD: Duration = Duration::from_secs(1);
 /// Silence after which a caller takes an answer for complete.
 const END_OF_ANSWER: Duration = Duration::from_millis(1_200);
 /// How long a caller waits for an answer to end.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(40);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(90);
 /// How long the agent may take to clear up after the call.
 const AGENT_PATIENCE: Duration = Duration::from_secs(5);
