@@ -1,0 +1,150 @@
+//! The command as a person meets it: its output, its files, its exit codes, and its one clear line when something is
+//! wrong.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be unwrapped is a failure")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn voxline(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_voxline")).args(arguments).output().unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+/// The one line a refused command prints; anything else fails the test.
+fn refusal(arguments: &[&str], code: i32) -> String {
+    let output = voxline(arguments);
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
+    assert!(!words.contains("panicked"), "{words}");
+    assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    words
+}
+
+#[test]
+fn the_quick_demo_writes_its_files_and_says_what_was_heard() {
+    let out = folder("demo");
+    let output = voxline(&["demo", "--quick", "--seed", "3", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("5 of 5 turns heard as said"), "{table}");
+
+    let turns: Vec<Value> = serde_json::from_slice(&fs::read(out.join("turns.json")).unwrap()).unwrap();
+    assert!(turns.len() >= 4);
+    for turn in &turns {
+        let text = |key: &str| turn[key].as_str().unwrap_or_else(|| panic!("{key} in {turn}")).to_owned();
+        assert_eq!(text("stt_text"), text("caller_said"));
+        assert!(text("agent_text").starts_with(&text("agent_heard")) && !text("agent_heard").is_empty());
+        assert!(turn["interrupted"].as_bool().unwrap() || text("agent_text") == text("agent_heard"));
+        assert!(turn["link_cuts"].is_u64() && turn["turn"].is_u64() && turn["silence_ms"].is_u64(), "{turn}");
+        let shares = turn["shares_ms"].as_object().unwrap();
+        let known: u64 = shares.values().map(|share| share.as_u64().unwrap()).sum();
+        let silence = turn["silence_ms"].as_u64().unwrap();
+        assert!(silence.abs_diff(known) <= 25, "shares of {known} ms explain {silence} ms of silence");
+    }
+    assert!(
+        turns.iter().any(|turn| turn["interrupted"] == true && turn["agent_heard"] != turn["agent_text"])
+    );
+    assert!(turns.iter().any(|turn| turn["link_cuts"] == 2));
+
+    let wav = fs::read(out.join("call.wav")).unwrap();
+    assert_eq!((&wav[..4], &wav[8..12], wav[22]), (&b"RIFF"[..], &b"WAVE"[..], 2), "two channels");
+    assert!(fs::read_to_string(out.join("timeline.svg")).unwrap().trim_end().ends_with("</svg>"));
+    for line in fs::read_to_string(out.join("events.jsonl")).unwrap().lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["t_ms"].is_number(), "{line}");
+    }
+    let parts = fs::read_dir(&out).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "part")
+    });
+    assert_eq!(parts.count(), 0, "no half-written file stays");
+}
+
+#[test]
+fn json_prints_one_record_a_turn_and_nothing_else() {
+    let out = folder("json");
+    let output = voxline(&["demo", "--quick", "--json", "--out", out.to_str().unwrap()]);
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let records: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let whole: Vec<Value> = serde_json::from_slice(&fs::read(out.join("turns.json")).unwrap()).unwrap();
+    assert_eq!(records, whole);
+}
+
+#[test]
+fn another_recording_can_be_the_caller() {
+    let out = folder("caller");
+    let friday = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/friday.wav");
+    let words = "Sorry, I meant Friday morning.";
+    let arguments =
+        ["demo", "--quick", "--caller", friday, "--transcript", words, "--out", out.to_str().unwrap()];
+    let output = voxline(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8(output.stdout).unwrap().contains(words));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line() {
+    let scratch = folder("scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    let text = scratch.join("words.wav");
+    fs::write(&text, "these are words, not sound").unwrap();
+    let text = text.to_str().unwrap();
+    let out = scratch.join("out");
+    let out = out.to_str().unwrap();
+
+    let words = refusal(&["demo", "--quick", "--caller", text, "--out", out], 2);
+    assert!(words.contains("words.wav") && words.contains("WAV"), "{words}");
+    let words = refusal(&["demo", "--quick", "--out", &format!("{text}/below")], 2);
+    assert!(words.contains("cannot write") && words.contains("--out"), "{words}");
+    let words = refusal(&["call", "ftp://127.0.0.1/stream"], 2);
+    assert!(words.contains("ftp") && words.contains("ws, wss, http or https"), "{words}");
+    let words = refusal(&["serve", "--slng", "gopher://nowhere"], 2);
+    assert!(!words.is_empty());
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = refusal(&["echo", "--listen", &address], 1);
+    assert!(words.contains(&address) && words.contains("choose a free port"), "{words}");
+    assert!(!Path::new(out).join("turns.json").exists());
+}
+
+#[test]
+fn a_typing_mistake_is_exit_code_2() {
+    for arguments in [&["demo", "--sed", "1"][..], &["serve"], &["call"], &["sing"]] {
+        assert_eq!(voxline(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_unsupported_rate_is_named() {
+    let scratch = folder("rate");
+    fs::create_dir_all(&scratch).unwrap();
+    let path = scratch.join("fast.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 96_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+    (0..960).for_each(|_| writer.write_sample(0_i16).unwrap());
+    writer.finalize().unwrap();
+    let out = scratch.join("out");
+    let words =
+        refusal(&["demo", "--quick", "--caller", path.to_str().unwrap(), "--out", out.to_str().unwrap()], 2);
+    assert!(words.contains("96000") && words.contains("48000"), "{words}");
+}
