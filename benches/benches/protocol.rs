@@ -1,0 +1,137 @@
+//! The machines on the messages of a call: time from Criterion, allocations counted beside it.
+//!
+//! Each job prints how many allocations and bytes one message costs before it is timed.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+#![expect(clippy::print_stdout, reason = "the counts are part of the result")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use voxline_audio::{AudioFormat, SampleRate};
+use voxline_protocol::plivo::{PlivoCaller, PlivoCallerConfig, PlivoCommand, PlivoConfig, PlivoStream};
+use voxline_protocol::slng::{SttClient, SttCommand, SttConfig, TtsClient, TtsCommand, TtsConfig};
+use voxline_protocol::{Input, Machine, Message, UtteranceId};
+
+#[path = "support/counting.rs"]
+mod counting;
+
+criterion_group!(machines, media_in, play_audio_out, call_second, stt_frame_out, tts_audio_in);
+criterion_main!(machines);
+
+/// Times `work` and says what one run of it allocates.
+fn measure(c: &mut Criterion, name: &str, mut work: impl FnMut()) {
+    // Once for what is only made the first time.
+    work();
+    let count = counting::count(&mut work);
+    println!("{name}: {} allocations, {} bytes", count.allocations, count.bytes);
+    c.bench_function(name, |b| b.iter(&mut work));
+}
+
+fn drain<M: Machine>(machine: &mut M) {
+    while let Some(message) = machine.poll_transmit() {
+        black_box(message);
+    }
+    while let Some(event) = machine.poll_event() {
+        black_box(event);
+    }
+}
+
+/// A stream that has started, and the text of one media message for it.
+fn started() -> (PlivoStream, Instant, String) {
+    let now = Instant::now();
+    let mut caller = PlivoCaller::new(PlivoCallerConfig::new("call", "stream"), now);
+    let mut stream = PlivoStream::new(PlivoConfig::default(), now);
+    caller.handle_input(now, Input::Opened).unwrap();
+    stream.handle_input(now, Input::Opened).unwrap();
+    let Some(Message::Text(start)) = caller.poll_transmit() else {
+        unreachable!("a caller starts with `start`")
+    };
+    stream.handle_input(now, Input::Text(&start)).unwrap();
+    caller.handle_timeout(now + FRAME).unwrap();
+    let Some(Message::Text(media)) = caller.poll_transmit() else {
+        unreachable!("a caller sends media every 20 ms")
+    };
+    drain(&mut stream);
+    (stream, now, media)
+}
+
+fn media_in(c: &mut Criterion) {
+    let (mut stream, now, media) = started();
+    measure(c, "plivo media message to samples", || {
+        stream.handle_input(now, Input::Text(black_box(&media))).unwrap();
+        drain(&mut stream);
+    });
+}
+
+fn play_audio_out(c: &mut Criterion) {
+    let (mut stream, mut now, media) = started();
+    let frame = Bytes::from(vec![0x55; 160]);
+    let mut frames = 0;
+    measure(c, "plivo samples to playAudio message", || {
+        now += FRAME;
+        frames += 1;
+        if frames % 50 == 0 {
+            // The pulse without which the link counts as dead: a fiftieth of its cost is in the figure.
+            stream.handle_input(now, Input::Text(&media)).unwrap();
+        }
+        stream.handle_command(now, PlivoCommand::Play(frame.clone())).unwrap();
+        stream.handle_timeout(now).unwrap();
+        drain(&mut stream);
+    });
+}
+
+/// 50 frames in and 50 out, with a checkpoint each second.
+fn call_second(c: &mut Criterion) {
+    let (mut stream, mut now, media) = started();
+    let frame = Bytes::from(vec![0x55; 160]);
+    measure(c, "plivo one second of a call", || {
+        for _ in 0..50 {
+            now += FRAME;
+            stream.handle_input(now, Input::Text(black_box(&media))).unwrap();
+            stream.handle_command(now, PlivoCommand::Play(frame.clone())).unwrap();
+            stream.handle_timeout(now).unwrap();
+            drain(&mut stream);
+        }
+        stream.handle_command(now, PlivoCommand::Checkpoint("mark".into())).unwrap();
+        drain(&mut stream);
+    });
+}
+
+fn stt_frame_out(c: &mut Criterion) {
+    let mut now = Instant::now();
+    let config = SttConfig::new(AudioFormat::linear16(SampleRate::Hz16000)).unwrap();
+    let mut client = SttClient::new(config.with_max_held(Duration::from_secs(5)), now);
+    client.handle_input(now, Input::Opened).unwrap();
+    client.handle_input(now, Input::Text(r#"{"type":"ready","session_id":"s"}"#)).unwrap();
+    drain(&mut client);
+    let frame = Bytes::from(vec![0x11; 640]);
+    measure(c, "slng 20 ms of audio to the recogniser", || {
+        now += FRAME;
+        client.handle_command(now, SttCommand::Audio(frame.clone())).unwrap();
+        client.handle_timeout(now).unwrap();
+        drain(&mut client);
+    });
+}
+
+fn tts_audio_in(c: &mut Criterion) {
+    let now = Instant::now();
+    let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz24000), "ada");
+    let mut client = TtsClient::new(config, now);
+    client.handle_input(now, Input::Opened).unwrap();
+    client.handle_input(now, Input::Text(r#"{"type":"ready","session_id":"s"}"#)).unwrap();
+    let speak = TtsCommand::Speak { utterance: UtteranceId::FIRST, text: "Hello.".to_owned() };
+    client.handle_command(now, speak).unwrap();
+    client.handle_command(now, TtsCommand::Flush).unwrap();
+    drain(&mut client);
+    let audio = Bytes::from(vec![0x11; 1_920]);
+    measure(c, "slng 40 ms of speech to an event", || {
+        client.handle_input(now, Input::Binary(audio.clone())).unwrap();
+        drain(&mut client);
+    });
+}
+
+/// Plivo's own.
+const FRAME: Duration = Duration::from_millis(20);
