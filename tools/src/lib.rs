@@ -16,6 +16,12 @@ pub mod simulate;
 pub mod timeline;
 pub mod wavfile;
 
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
+
 use std::process::ExitCode;
 
 use clap::Parser;
