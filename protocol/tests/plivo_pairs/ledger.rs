@@ -62,7 +62,7 @@ fn converse(seed: u64) -> u64 {
     let mut desk = Desk { ledger, pair, seen: 0, reports: HashMap::new(), seed };
     desk.feed();
     let mut given = Vec::new();
-    let breaks = random.once_in(3);
+    let mut breaks = if random.once_in(3) { 2 } else { 0 };
     for utterance in 0..5_u16 {
         let id = UtteranceId::new(u64::from(utterance));
         let length = random.within(100..1_500);
@@ -80,7 +80,8 @@ fn converse(seed: u64) -> u64 {
         }
         given.push(length);
         desk.run(random.within(0..length + 300));
-        if breaks && random.once_in(4) {
+        if breaks > 0 && random.once_in(4) {
+            breaks -= 1;
             desk.pair.break_link();
             desk.run(random.within(0..1_500));
         }
@@ -89,7 +90,6 @@ fn converse(seed: u64) -> u64 {
             desk.pair.ask(PlivoCommand::Clear);
         }
     }
-    // A third loss ends the call ten seconds later.
     desk.run(12_000);
     check(&desk, &given)
 }

@@ -30,6 +30,9 @@ pub struct PlivoConfig {
     pub clear_timeout: Duration,
     /// 10 s for Plivo to dial again after a lost link, before the call counts as over.
     pub redial_timeout: Duration,
+    /// How often Plivo dials one stream again, 2. With the loss after that the call counts as over; a stream
+    /// that is started anew, under another id, counts from 0.
+    pub redials: u32,
     /// 2 s for the peer's part of a close.
     pub close_timeout: Duration,
 }
@@ -45,6 +48,7 @@ impl Default for PlivoConfig {
             checkpoint_timeout: Duration::from_secs(3),
             clear_timeout: Duration::from_secs(2),
             redial_timeout: Duration::from_secs(10),
+            redials: 2,
             close_timeout: Duration::from_secs(2),
         }
     }
@@ -79,6 +83,12 @@ impl PlivoConfig {
     #[must_use]
     pub fn with_redial_timeout(self, limit: Duration) -> Self {
         Self { redial_timeout: limit, ..self }
+    }
+
+    /// Sets how often a stream is dialled again.
+    #[must_use]
+    pub fn with_redials(self, redials: u32) -> Self {
+        Self { redials, ..self }
     }
 }
 

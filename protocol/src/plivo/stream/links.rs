@@ -79,11 +79,18 @@ impl PlivoStream {
         }
         self.skip(skipped, SkipReason::LinkLost);
         self.events.push_back(PlivoEvent::LinkLost { close, cause, heard, unheard });
+        self.losses += 1;
+        if self.losses > self.config.redials {
+            self.finish();
+        }
     }
 
     pub(super) fn on_opened(&mut self) {
         if matches!(self.state, State::Live | State::AwaitingStart) {
             self.lose_link(None, LossCause::Closed);
+        }
+        if self.state == State::Finished {
+            return;
         }
         if self.info.is_some() {
             self.life = self.life.next();

@@ -59,6 +59,8 @@ pub struct PlivoStream {
     playout: Option<Playout>,
     lead: Duration,
     clocks: [TrackClock; 2],
+    /// Links of this stream that were lost.
+    losses: u32,
     last_input: Instant,
     /// Unanswered clears that were given up: so many late answers mean nothing.
     forgiven: u32,
@@ -127,6 +129,7 @@ impl PlivoStream {
             playout: None,
             lead: config.lead,
             clocks: [TrackClock::default(); 2],
+            losses: 0,
             last_input: now,
             forgiven: 0,
             last_settled: None,

@@ -109,6 +109,9 @@ impl PlivoStream {
         self.timers.stop(Timer::Start);
         self.timers.set(Timer::Media, self.now + self.config.media_timeout);
         self.state = State::Live;
+        if self.info.as_ref().is_some_and(|old| old.stream_id != info.stream_id) {
+            self.losses = 0;
+        }
         self.info = Some(info.clone());
         self.events.push_back(PlivoEvent::Started(info));
     }
