@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http::StatusCode;
@@ -12,7 +13,8 @@ use voxline_protocol::plivo::{PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{ConfigError, Route, Service, SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_protocol::{Machine, Secret};
 use voxline_session::{
-    Agent, AgentConfig, AgentError, AgentEvent, Responder, RetryPolicy, Session, VendorLimits,
+    Admission, Agent, AgentConfig, AgentError, AgentEvent, PhoneCalls, Responder, RetryPolicy, Session,
+    SessionConfig, VendorLimits,
 };
 use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, RoundTrip, Transport, text_response};
 
@@ -53,16 +55,17 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         Self { observer: Arc::new(observer), ..self }
     }
 
-    /// Takes calls until no more can come, or `calls` have ended. Dropping the future ends them all.
+    /// Takes calls until no more can come, or `calls` have ended. A stream that Plivo dials again reaches the call
+    /// it belongs to. Dropping the future ends them all.
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
+        let lines = Arc::new(Lines { calls: self.calls(), taken: AtomicUsize::new(0) });
         let mut running = JoinSet::new();
-        let (mut taken, mut ended) = (0, 0);
+        let mut ended = 0;
         while calls.is_none_or(|calls| ended < calls) {
             tokio::select! {
                 exchange = acceptor.accept() => match exchange {
                     Some(exchange) if is_stream(&exchange) => {
-                        taken += 1;
-                        running.spawn(self.clone().take_call(taken, exchange));
+                        running.spawn(self.clone().take_stream(Arc::clone(&lines), exchange));
                     }
                     Some(exchange) => _ = running.spawn(refuse(exchange)),
                     None => break,
@@ -73,32 +76,51 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         while running.join_next().await.is_some() {}
     }
 
-    /// Holds one call; true, for it was one.
-    async fn take_call<E: Exchange>(self, number: usize, exchange: E) -> bool {
-        // A caller who is gone before the upgrade was no call worth reporting.
-        let Ok(link) = exchange.upgrade().await else { return true };
+    /// Takes one stream; true if a call began with it, and is over.
+    async fn take_stream<E: Exchange>(self, lines: Arc<Lines<E::Transport>>, exchange: E) -> bool {
+        // Whoever is gone before the upgrade, or never says which call it is, was no call.
+        let Ok(link) = exchange.upgrade().await else { return false };
         let round_trip = E::round_trip(&link);
-        if let Err(error) = self.hold_call(number, link, round_trip).await {
+        let session = match lines.calls.admit(link, None).await {
+            Ok(Admission::Call { session, .. }) => session,
+            Ok(Admission::Redial { info, .. }) => {
+                tracing::info!(call = %info.call_id, "the call goes on over a new link");
+                return false;
+            }
+            Ok(_) => return false,
+            Err(error) => {
+                tracing::warn!(error = %crate::error::chain(&error), "a stream was not taken");
+                return false;
+            }
+        };
+        let number = lines.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Err(error) = self.hold_call(number, session, round_trip).await {
             tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
         }
         true
     }
 
-    /// Holds a call on a link that is already open; `round_trip` is what its pings measure.
+    /// No calls yet, to be held by this agent.
+    #[must_use]
+    pub fn calls<T: Transport>(&self) -> PhoneCalls<T> {
+        let max_queued = self.config.conversation.speech_ahead * 6;
+        let mut session = SessionConfig::default();
+        session.command_capacity = COMMANDS;
+        PhoneCalls::new(PlivoConfig::default().with_max_queued(max_queued), session)
+    }
+
+    /// Holds a call to its end; `round_trip` is what its first link's pings measure.
     ///
     /// # Errors
     /// One of the call's sessions ended badly.
     pub async fn hold_call(
         self,
         number: usize,
-        link: impl Transport,
+        phone: Session<PlivoStream>,
         round_trip: RoundTrip,
     ) -> Result<(), AgentError> {
         let now = tokio::time::Instant::now().into_std();
         let config = &self.config;
-        let max_queued = config.conversation.speech_ahead * 6;
-        let phone = PlivoStream::new(PlivoConfig::default().with_max_queued(max_queued), now);
-        let phone = Session::builder(phone).command_capacity(COMMANDS).accept(link);
         let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
         let tts = self.dial(tts, &self.speech.tts);
         let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
@@ -143,6 +165,12 @@ impl<N: fmt::Debug, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
             .field("responder", &self.responder)
             .finish_non_exhaustive()
     }
+}
+
+/// The calls of one listener, and how many it took.
+struct Lines<T> {
+    calls: PhoneCalls<T>,
+    taken: AtomicUsize,
 }
 
 /// Where an agent gets its ears and its voice. Clones share the limits on redialling.

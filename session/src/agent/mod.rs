@@ -15,9 +15,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::time::{sleep_until, timeout};
 use voxline_audio::AudioFormat;
-use voxline_protocol::plivo::{
-    CheckpointName, ClearedBy, PlivoCommand, PlivoEvent, PlivoStream, SkipReason, StreamInfo,
-};
+use voxline_protocol::plivo::{CheckpointName, ClearedBy, PlivoCommand, PlivoEvent, PlivoStream, StreamInfo};
 use voxline_protocol::slng::{SttClient, SttCommand, SttEvent, TtsClient, TtsCommand, TtsEvent};
 use voxline_protocol::{Machine, UtteranceId};
 use voxline_transport::RoundTrip;
@@ -139,8 +137,9 @@ impl<R: Responder> Agent<R> {
                     self.input(ConversationInput::Played { utterance });
                 }
             }
-            PlivoEvent::Skipped { name, why: SkipReason::TimedOut } => {
-                // Plivo loses acknowledgements now and then; the audio before the mark is long over.
+            PlivoEvent::Skipped { name, .. } => {
+                // No acknowledgement will come: Plivo loses some, others are lost with their link, and the audio
+                // before the mark is over. After a barge-in of ours, nobody waits for it.
                 if let Some(utterance) = utterance_of(&name) {
                     self.input(ConversationInput::Played { utterance });
                 }
@@ -156,11 +155,7 @@ impl<R: Responder> Agent<R> {
             PlivoEvent::Unhandled { kind } => {
                 self.warn(Leg::Phone, &format_args!("unknown message `{kind}`"));
             }
-            PlivoEvent::Cleared { .. }
-            | PlivoEvent::Closed
-            | PlivoEvent::Gap { .. }
-            | PlivoEvent::Skipped { .. }
-            | _ => {}
+            PlivoEvent::Cleared { .. } | PlivoEvent::Closed | PlivoEvent::Gap { .. } | _ => {}
         }
     }
 
