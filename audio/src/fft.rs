@@ -9,9 +9,20 @@ pub(crate) struct Fft {
     twiddles: Vec<(f32, f32)>,
 }
 
-/// Transforms a fixed power-of-two number of real samples into the power of each bin.
+/// Transforms a fixed power-of-two number of real samples, under a Hann window, into the power of each bin.
+///
+/// ```
+/// use voxline_audio::PowerSpectrum;
+///
+/// let mut spectrum = PowerSpectrum::new(256);
+/// let tone: Vec<f32> = (0..256).map(|n| (n as f32 * std::f32::consts::TAU * 32.0 / 256.0).sin()).collect();
+/// let mut power = vec![0.0; spectrum.bins()];
+/// spectrum.process(&tone, &mut power);
+/// // At 8 kHz, bin 32 of 256 samples is 1 kHz.
+/// assert!((power[32] - 1.0).abs() < 1e-3 && power[64] < 1e-6);
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct PowerSpectrum {
+pub struct PowerSpectrum {
     size: usize,
     window: Vec<f32>,
     /// `e^{-2πik/size}` for the first half turn.
@@ -74,7 +85,8 @@ impl PowerSpectrum {
     /// # Panics
     ///
     /// Panics unless `size` is a power of two of at least 4.
-    pub(crate) fn new(size: usize) -> Self {
+    #[must_use]
+    pub fn new(size: usize) -> Self {
         assert!(size.is_power_of_two() && size >= 4, "size {size} is not a power of two of at least 4");
         let angle = |k: usize| TAU * k as f32 / size as f32;
         Self {
@@ -87,7 +99,8 @@ impl PowerSpectrum {
     }
 
     /// Bins one transform gives: 0 Hz to the Nyquist frequency, both included.
-    pub(crate) const fn bins(&self) -> usize {
+    #[must_use]
+    pub const fn bins(&self) -> usize {
         self.size / 2 + 1
     }
 
@@ -96,7 +109,7 @@ impl PowerSpectrum {
     /// # Panics
     ///
     /// Panics unless `samples` has `size` samples and `power` [`bins`](Self::bins) bins.
-    pub(crate) fn process(&mut self, samples: &[f32], power: &mut [f32]) {
+    pub fn process(&mut self, samples: &[f32], power: &mut [f32]) {
         assert_eq!(samples.len(), self.size, "one transform takes {} samples", self.size);
         assert_eq!(power.len(), self.bins(), "one transform gives {} bins", self.bins());
         // Even samples ride as real parts and odd ones as imaginary parts of a transform half the size.

@@ -25,7 +25,7 @@
 //! |---|---|
 //! | name formats and frames | [`SampleRate`], [`Encoding`], [`AudioFormat`], [`FrameSpec`], [`Framer`] |
 //! | convert | [`pcm`], [`g711`], [`Resampler`], [`Transcoder`] |
-//! | measure | [`level`], [`LoudnessMeter`], [`TruePeak`], [`ClipMeter`] |
+//! | measure | [`level`], [`LoudnessMeter`], [`TruePeak`], [`ClipMeter`], [`PowerSpectrum`] |
 //! | shape | [`Gain`], [`mix`], [`fade`], [`HighPass`], [`Limiter`], [`Normaliser`] |
 //! | hear | [`VoiceDetector`], [`DtmfDetector`] |
 //! | make | [`DtmfGenerator`], [`ComfortNoise`] |
@@ -78,6 +78,7 @@ pub use denoise::StrongDenoiser;
 pub use denoise::{Denoise, LightDenoiser, NoiseReduction};
 pub use detect::{Container, Finding, PlaybackRate, Verdict, inspect};
 pub use dtmf::{Digit, DtmfDetector, DtmfEvent, DtmfGenerator, UnsupportedDigit};
+pub use fft::PowerSpectrum;
 pub use filter::HighPass;
 pub use format::{AudioFormat, Encoding, SampleRate, UnsupportedRate};
 pub use frame::{FrameDuration, FrameSpec};
