@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use voxline_audio::{AudioFormat, Encoding, NoiseReduction, SampleRate};
 
 /// Real-time voice over WebSockets: run a phone agent, simulate the vendors, find what is wrong.
 #[derive(Debug, Parser)]
@@ -19,6 +20,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum Command {
+    /// Looks at sound in files, and converts it.
+    #[command(subcommand)]
+    Audio(AudioCommand),
     /// Plays one whole phone conversation through every layer, on this machine, and shows what was heard.
     Demo(DemoArgs),
     /// Runs the phone agent: Plivo streams come in at ws://ADDR/stream.
@@ -30,6 +34,68 @@ pub enum Command {
     /// Serves a vendor's side of the wire.
     #[command(subcommand)]
     Simulate(SimulateCommand),
+}
+
+/// `voxline audio`.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum AudioCommand {
+    /// Converts to one channel at another rate, in another encoding, louder, without noise.
+    Convert(ConvertArgs),
+    /// Tells what a file is, how loud, how much of it is voice, and what is the matter with it.
+    Inspect(InspectArgs),
+}
+
+/// `voxline audio convert`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct ConvertArgs {
+    /// A WAV file of 8 to 48 kHz, 16-bit, float or G.711, mono or stereo; or any file with --raw-format.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Where the result goes: .wav, or .raw, .pcm, .ulaw or .alaw for samples without a header.
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// What the samples of IN are if it has no header: linear16, mulaw or alaw, a colon, and the rate.
+    #[arg(long, value_name = "ENCODING:HZ", value_parser = audio_format)]
+    pub raw_format: Option<AudioFormat>,
+    /// Samples a second of OUT; without it, those of IN.
+    #[arg(long, value_name = "HZ", value_parser = sample_rate)]
+    pub rate: Option<SampleRate>,
+    /// How OUT writes a sample, linear16, mulaw or alaw; without it, as IN does.
+    #[arg(long, value_name = "NAME", value_parser = encoding)]
+    pub encoding: Option<Encoding>,
+    /// Brings the loudness to -20 LUFS and keeps peaks under -1 dBTP; reads IN twice.
+    #[arg(long)]
+    pub normalise: bool,
+    /// Takes noise out: light (the default) or strong.
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_parser = noise_reduction,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "light"
+    )]
+    pub denoise: Option<NoiseReduction>,
+}
+
+/// `voxline audio inspect`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct InspectArgs {
+    /// A WAV file of 8 to 48 kHz, 16-bit, float or G.711, mono or stereo; or any file with --raw-format.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the samples are if the file has no header: linear16, mulaw or alaw, a colon, and the rate.
+    #[arg(long, value_name = "ENCODING:HZ", value_parser = audio_format)]
+    pub raw_format: Option<AudioFormat>,
+    /// Draws the waveform and the spectrogram.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// Prints the report as one record.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `voxline demo`.
@@ -140,4 +206,32 @@ pub struct SimulateSlngArgs {
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", env = "VOXLINE_SIMULATED_KEY", hide_env_values = true)]
     pub key: Option<String>,
+}
+
+fn audio_format(text: &str) -> Result<AudioFormat, String> {
+    let (name, hz) = text.split_once(':').ok_or("an encoding, a colon and a rate, as in mulaw:8000")?;
+    Ok(AudioFormat::new(encoding(name)?, sample_rate(hz)?))
+}
+
+fn encoding(text: &str) -> Result<Encoding, String> {
+    match text {
+        "alaw" => Ok(Encoding::ALaw),
+        "linear16" => Ok(Encoding::Linear16Le),
+        "mulaw" => Ok(Encoding::MuLaw),
+        _ => Err("expected linear16, mulaw or alaw".to_owned()),
+    }
+}
+
+fn sample_rate(text: &str) -> Result<SampleRate, String> {
+    let hz: u32 =
+        text.parse().map_err(|_| "expected a number of samples a second, such as 16000".to_owned())?;
+    SampleRate::try_from(hz).map_err(|error| error.to_string())
+}
+
+fn noise_reduction(text: &str) -> Result<NoiseReduction, String> {
+    match text {
+        "light" => Ok(NoiseReduction::Light),
+        "strong" => Ok(NoiseReduction::Strong),
+        _ => Err("expected light or strong".to_owned()),
+    }
 }

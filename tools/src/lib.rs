@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod audio;
 mod call;
 pub mod cli;
 mod demo;
@@ -33,6 +34,7 @@ pub use error::ToolError;
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Audio(command) => audio::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => block_on(serve::run(&args)).map(|()| true),
         Command::Echo(args) => block_on(echo::run(&args)).map(|()| true),
