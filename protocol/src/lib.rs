@@ -4,6 +4,7 @@
 pub mod agenthuman;
 mod catalogue;
 pub mod daily;
+mod dice;
 mod error;
 mod json;
 mod life;
@@ -14,6 +15,7 @@ pub mod slng;
 mod timer;
 
 pub use catalogue::{CATALOGUE, Code, CodeEntry};
+pub use dice::Dice;
 pub use error::{Awaited, CommandError, DecodeError, ProtocolError};
 pub use life::{Epoch, LinkLife, UtteranceId};
 pub use machine::{CloseFrame, Input, Machine, Message};

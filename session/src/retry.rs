@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use voxline_protocol::Dice;
+
 /// When and how often a lost link is dialled again. A pure value: nothing here sleeps.
 ///
 /// ```
@@ -99,7 +101,7 @@ impl RetryPolicy {
             cap: self.cap,
             window: self.base.min(self.cap),
             spread: false,
-            jitter: SplitMix64(seed),
+            jitter: Dice::new(seed),
         }
     }
 }
@@ -118,7 +120,7 @@ pub struct Delays {
     window: Duration,
     /// Whether a delay was drawn from the widest window already.
     spread: bool,
-    jitter: SplitMix64,
+    jitter: Dice,
 }
 
 impl Delays {
@@ -147,23 +149,6 @@ impl Iterator for Delays {
         self.spread = self.window == self.cap;
         self.window = self.window.saturating_mul(2).min(self.cap);
         Some(delay)
-    }
-}
-
-/// Steele, Lea and Flood, “Fast splittable pseudorandom number generators” (2014): spreads dials, guards nothing.
-#[derive(Debug, Clone)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// A number from 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        // 53 bits are what an f64 holds exactly.
-        (z >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

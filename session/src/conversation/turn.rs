@@ -33,7 +33,7 @@ impl fmt::Display for TurnId {
 
 /// Where the time went between the caller's last word and the agent's first, as seen by the agent.
 ///
-/// They add up to the whole span between [`Marks`]' first and last moment; what lies outside the
+/// They add up to the whole span between first and last of its moments; what lies outside the
 /// agent (the network and the provider's buffer) is added by whoever can measure it.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use voxline_audio::SampleRate;
+use voxline_protocol::Dice;
 
 use crate::simulate::recordings::Recording;
 use crate::simulate::voice::Encoder;
@@ -50,7 +51,7 @@ pub(super) enum Mishap {
 impl Plan {
     /// The conversation with `recording` as its second turn; `seed` decides the moments of the mishaps.
     pub(super) fn new(recording: &Arc<Recording>, seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let tonetext = |text: &str| Said::Tonetext(text.to_owned());
         let turn = |said, reply: &str, mishap| PlannedTurn { said, reply: reply.to_owned(), mishap };
         let thanks = "Thank you. Please send me the address by mail, and goodbye.";
@@ -60,7 +61,7 @@ impl Plan {
             stt: dice.between(Duration::from_millis(200), spoken),
             tts: dice.between(Duration::ZERO, Duration::from_millis(400)),
         };
-        let barge_in = Mishap::BargeIn { after_blocks: 3 + dice.below(6) as usize };
+        let barge_in = Mishap::BargeIn { after_blocks: dice.within(3..9) as usize };
         Self {
             seed,
             turns: vec![
@@ -115,27 +116,5 @@ impl Said {
             Self::Recorded(recording) => recording.sound(rate),
             Self::Tonetext(text) => speaker.encode(text),
         }
-    }
-}
-
-/// Seeded chance: SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-#[derive(Debug)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.roll() % limit.max(1)
-    }
-
-    pub(super) fn between(&mut self, from: Duration, to: Duration) -> Duration {
-        from + Duration::from_millis(self.below(to.saturating_sub(from).as_millis() as u64))
     }
 }

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
+use voxline_protocol::Dice;
 use voxline_protocol::slng::Service;
 
 use super::outcome::TurnOutcome;
-use super::plan::{Dice, Plan};
+use super::plan::Plan;
 use super::stage::play;
 use crate::net::InMemory;
 use crate::run::paused_runtime;
@@ -32,10 +33,10 @@ fn converse(seed: u64, under_fire: bool) -> Vec<TurnOutcome> {
 }
 
 async fn cut_at_random(gateway: SlngSimulator, seed: u64) {
-    let mut dice = Dice(seed ^ 0xF19E);
+    let mut dice = Dice::new(seed ^ 0xF19E);
     loop {
         sleep(dice.between(Duration::from_secs(1), Duration::from_secs(15))).await;
-        let service = if dice.below(2) == 0 { Service::Tts } else { Service::Stt };
+        let service = if dice.once_in(2) { Service::Tts } else { Service::Stt };
         gateway.links(service).cut();
     }
 }

@@ -15,11 +15,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
-use voxline_protocol::Message;
+use voxline_protocol::{Dice, Message};
 
 pub use self::handle::FaultHandle;
 use self::handle::{Control, Order};
-use self::plan::Dice;
 pub use self::plan::{FaultPlan, Stall};
 use crate::{Connector, Incoming, Text, Transport, TransportError};
 
@@ -53,8 +52,9 @@ impl<T: Transport> Faulty<T> {
     pub fn new(inner: T, plan: FaultPlan, handle: &FaultHandle) -> Self {
         let now = Instant::now();
         let mut dice = Dice::new(plan.seed);
-        let cut_at = plan.cut.as_ref().map(|range| now + dice.duration(range));
-        let black_hole_at = plan.black_hole.as_ref().map(|range| now + dice.duration(range));
+        let cut_at = plan.cut.as_ref().map(|range| now + dice.between(*range.start(), *range.end()));
+        let black_hole_at =
+            plan.black_hole.as_ref().map(|range| now + dice.between(*range.start(), *range.end()));
         let pause = next_pause(&plan, &mut dice, now);
         Self {
             inner: Some(inner),
@@ -106,12 +106,12 @@ impl<T: Transport> Faulty<T> {
                 Ok(Incoming::Closed(_)) if self.plan.drop_close => {
                     Err(TransportError::reset("close frame lost"))
                 }
-                Ok(message) if self.plan.garble > 0.0 && self.dice.share() < self.plan.garble => {
+                Ok(message) if self.plan.garble > 0.0 && self.dice.unit() < self.plan.garble => {
                     Ok(garbled(message, &mut self.dice))
                 }
                 item => item,
             };
-            let delay = self.plan.delay.as_ref().map(|range| self.dice.duration(range));
+            let delay = self.plan.delay.as_ref().map(|range| self.dice.between(*range.start(), *range.end()));
             let due = delay.map_or(now, |delay| now + delay);
             let last = self.delayed.back().map_or(due, |(last, _)| *last);
             self.delayed.push_back((due.max(last), item));
@@ -259,9 +259,10 @@ impl<C: Connector> Connector for FaultyConnector<C> {
 
 fn next_pause(plan: &FaultPlan, dice: &mut Dice, after: Instant) -> Option<(Instant, Instant)> {
     let stall = plan.stall.as_ref()?;
-    let from = after + dice.duration(&stall.every);
+    let from = after + dice.between(*stall.every.start(), *stall.every.end());
     // At least a moment, so that the schedule moves on whatever the ranges say.
-    let lasting = dice.duration(&stall.lasting).max(std::time::Duration::from_micros(1));
+    let lasting =
+        dice.between(*stall.lasting.start(), *stall.lasting.end()).max(std::time::Duration::from_micros(1));
     Some((from, from + lasting))
 }
 
@@ -269,7 +270,7 @@ fn next_pause(plan: &FaultPlan, dice: &mut Dice, after: Instant) -> Option<(Inst
 fn garbled(message: Incoming, dice: &mut Dice) -> Incoming {
     match message {
         Incoming::Text(text) if !text.as_str().is_empty() => {
-            let mut end = dice.index(text.as_str().len());
+            let mut end = dice.within(0..text.as_str().len() as u64) as usize;
             while !text.as_str().is_char_boundary(end) {
                 end -= 1;
             }
@@ -277,7 +278,7 @@ fn garbled(message: Incoming, dice: &mut Dice) -> Incoming {
         }
         Incoming::Binary(bytes) if !bytes.is_empty() => {
             let mut bytes = BytesMut::from(bytes);
-            let at = dice.index(bytes.len());
+            let at = dice.within(0..bytes.len() as u64) as usize;
             bytes[at] ^= 0x55;
             Incoming::Binary(Bytes::from(bytes))
         }

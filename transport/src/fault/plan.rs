@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use voxline_protocol::Dice;
+
 /// Faults for one link, drawn from a seed so that a failing run can be repeated.
 ///
 /// Times are ages of the link on Tokio's clock. Nothing goes wrong by default.
@@ -101,43 +103,7 @@ impl FaultPlan {
     /// The plan for the link of this number: the same faults at other moments.
     pub(crate) fn for_link(&self, number: u64) -> Self {
         let mut plan = self.clone();
-        plan.seed = Dice::new(self.seed ^ number.wrapping_mul(GOLDEN)).next();
+        plan.seed = Dice::new(self.seed.wrapping_add(number)).roll();
         plan
     }
 }
-
-/// A stream of draws: `SplitMix64` (Steele, Lea, Flood 2014), small and good enough for faults.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GOLDEN);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number in `0.0..1.0`.
-    pub(crate) fn share(&mut self) -> f64 {
-        // 53 bits: what an `f64` holds without rounding up to one.
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    pub(crate) fn duration(&mut self, range: &RangeInclusive<Duration>) -> Duration {
-        let span = range.end().saturating_sub(*range.start());
-        *range.start() + span.mul_f64(self.share())
-    }
-
-    /// An index below `length`, which is not nought.
-    pub(crate) fn index(&mut self, length: usize) -> usize {
-        (self.next() % length as u64) as usize
-    }
-}
-
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

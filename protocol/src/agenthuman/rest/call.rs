@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::time::parse_utc;
 use super::{ApiError, AvatarApi, SessionInfo};
+use crate::Dice;
 
 /// A call to the service as a value: it says what to send and when, and takes what came back.
 ///
@@ -245,10 +246,8 @@ impl AvatarCall {
 
     /// Within a fifth of `wait`, the same for the same seed and attempt.
     fn jittered(&self, wait: Duration) -> Duration {
-        let mixed = (self.api.seed ^ u64::from(self.polls + 16 * self.failures) << 32)
-            .wrapping_add(0x9E37_79B9_7F4A_7C15)
-            .wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        wait.mul_f64(0.8 + 0.4 * ((mixed >> 40) as f64 / f64::from(1 << 24)))
+        let mut dice = Dice::new(self.api.seed ^ u64::from(self.polls + 16 * self.failures) << 32);
+        wait.mul_f64(0.8 + 0.4 * dice.unit())
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::quirk::PlivoQuirk;
 use super::types::{CheckpointName, DegradedLevel};
+use crate::Dice;
 use crate::{CloseFrame, CommandError, Input, Machine, Message, ProtocolError, TimerKind, Timers};
 
 pub use config::PlivoCallerConfig;
@@ -61,7 +62,7 @@ pub struct PlivoCaller {
     degraded: usize,
     events: VecDeque<CallerEvent>,
     timers: Timers<Timer>,
-    random: u64,
+    dice: Dice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl PlivoCaller {
             degraded: 0,
             events: VecDeque::new(),
             timers,
-            random: config.seed,
+            dice: Dice::new(config.seed),
             config,
         }
     }
@@ -180,18 +181,8 @@ impl PlivoCaller {
         has(&self.config, quirk)
     }
 
-    /// True once in `times`, by the seed.
-    fn once_in(&mut self, times: u64) -> bool {
-        // SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)).is_multiple_of(times)
-    }
-
     fn struck(&mut self, quirk: PlivoQuirk, times: u64) -> bool {
-        self.has(quirk) && self.once_in(times)
+        self.has(quirk) && self.dice.once_in(times)
     }
 
     fn status(&mut self, status: StreamStatus) {
