@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 macro_rules! quirks {
-    ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
+    ($(#[doc = $meaning:literal] $variant:ident $name:literal)*) => {
         /// One fault or dialect of the gateway that was seen in the field or is possible by its rules.
         ///
         /// ```
@@ -20,7 +20,7 @@ macro_rules! quirks {
         #[non_exhaustive]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum SlngQuirk {
-            $($(#[$doc])* $variant,)*
+            $(#[doc = $meaning] $variant,)*
         }
 
         impl SlngQuirk {
@@ -32,6 +32,15 @@ macro_rules! quirks {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What the gateway does then, in one sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    // A doc comment begins with a space.
+                    $(Self::$variant => $meaning.trim_ascii(),)*
                 }
             }
         }
@@ -186,6 +195,7 @@ mod tests {
         assert!(SlngQuirk::ALL.is_sorted_by_key(|quirk| quirk.name()));
         for quirk in SlngQuirk::ALL {
             assert_eq!(quirk.name().parse(), Ok(*quirk));
+            assert!(quirk.meaning().ends_with('.') && !quirk.meaning().starts_with(' '), "{quirk}");
             assert!(Quirks::NONE.with(*quirk).contains(*quirk));
         }
         assert!("no-ready,waltz".parse::<Quirks>().unwrap_err().to_string().contains("waltz"));
