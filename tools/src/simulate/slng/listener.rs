@@ -130,7 +130,9 @@ impl Listener {
     }
 
     fn finish_utterance(&mut self, now: Instant, asked: bool) {
-        let heard = self.unheard_speech || !self.blocks.is_empty();
+        // What sounds on for a moment after a final is the end of what that final covers.
+        let more = self.position - self.speech_start > self.detector.spec().rate().samples_in(LONGEST_TAIL);
+        let heard = (self.unheard_speech && more) || !self.blocks.is_empty();
         if heard {
             let said = Heard::new(self.text(), self.span());
             self.answer(now + self.delay, SttServerCommand::Final(said));
@@ -184,6 +186,8 @@ impl Listener {
 pub const UNKNOWN_SPEECH: &str = "[unknown speech]";
 /// Silence that ends an utterance: shorter than an agent's end of turn, so that it finds the final waiting.
 const END_OF_SPEECH: Duration = Duration::from_millis(300);
+/// The detector's own silence, and a little.
+const LONGEST_TAIL: Duration = Duration::from_millis(400);
 /// Long sentences without a breath must not be taken for noise.
 const FLOOR_MEMORY: Duration = Duration::from_secs(30);
 /// How long before the detector says so speech may have begun.
