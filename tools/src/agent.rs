@@ -243,7 +243,13 @@ pub enum SpeechError {
     Endpoint(#[from] EndpointError),
 }
 
-fn endpoint(base: &str, service: Service, model: &str, key: &Secret) -> Result<Endpoint, SpeechError> {
+/// One of the gateway's routes, with its key.
+pub(crate) fn endpoint(
+    base: &str,
+    service: Service,
+    model: &str,
+    key: &Secret,
+) -> Result<Endpoint, SpeechError> {
     let route = Route::new(base, service, model, key.clone())?;
     Ok(Endpoint::parse(&route.url())?.with_bearer(key.clone()))
 }

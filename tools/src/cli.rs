@@ -31,6 +31,10 @@ pub enum Command {
     Echo(EchoArgs),
     /// Calls a phone agent as Plivo would, and tells what the caller heard.
     Call(CallArgs),
+    /// Speaks a text into a WAV file, and tells what was waited for.
+    Speak(SpeakArgs),
+    /// Prints what is said in a WAV file, and tells what was waited for.
+    Transcribe(TranscribeArgs),
     /// Serves a vendor's side of the wire.
     #[command(subcommand)]
     Simulate(SimulateCommand),
@@ -185,6 +189,60 @@ pub struct CallArgs {
     pub ca: Option<PathBuf>,
 }
 
+/// `voxline speak`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct SpeakArgs {
+    /// What to say.
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// The file to write; it has another name until it is whole.
+    #[arg(short, long, value_name = "FILE.wav")]
+    pub out: PathBuf,
+    /// Speech by the simulated SLNG gateway inside: no key, no network.
+    #[arg(long, conflicts_with = "slng")]
+    pub simulate: bool,
+    /// Base URL of the SLNG gateway, such as wss://eu-west.api.slng.ai; the key comes from SLNG_API_KEY.
+    #[arg(long, value_name = "URL", required_unless_present = "simulate")]
+    pub slng: Option<String>,
+    /// Speech synthesis model.
+    #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/aura:2-en")]
+    pub model: String,
+    /// The voice to speak with.
+    #[arg(long, value_name = "NAME", default_value = "aura-2-thalia-en")]
+    pub voice: String,
+    /// Samples a second.
+    #[arg(long, value_name = "HZ", default_value_t = 24_000)]
+    pub rate: u32,
+    /// How samples travel: linear16, mulaw or alaw. The file is 16-bit linear whatever they were.
+    #[arg(long, value_name = "NAME", default_value = "linear16")]
+    pub encoding: String,
+}
+
+/// `voxline transcribe`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct TranscribeArgs {
+    /// A WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
+    #[arg(value_name = "FILE.wav")]
+    pub file: PathBuf,
+    /// Recognition by the simulated SLNG gateway inside: no key, no network.
+    #[arg(long, conflicts_with = "slng")]
+    pub simulate: bool,
+    /// Base URL of the SLNG gateway, such as wss://eu-west.api.slng.ai; the key comes from SLNG_API_KEY.
+    #[arg(long, value_name = "URL", required_unless_present = "simulate")]
+    pub slng: Option<String>,
+    /// Speech recognition model.
+    #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/nova:3-en")]
+    pub model: String,
+    /// How many times faster than real time the file is sent.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub speed: f64,
+    /// Prints records, one line each: partials, finals, and a summary of the times.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `voxline simulate`.
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
@@ -197,12 +255,30 @@ pub enum SimulateCommand {
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct SimulateSlngArgs {
-    /// Where to listen.
+    /// Where to listen for ws://; may be given several times.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
+    /// Where to listen for wss://; may be given several times.
+    #[arg(long, value_name = "ADDR")]
+    pub tls_listen: Vec<SocketAddr>,
+    /// The certificate to show there, with its issuers.
+    #[arg(long, value_name = "FILE.pem", requires = "tls_key", conflicts_with = "tls_self_signed")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key.
+    #[arg(long, value_name = "FILE.pem", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Makes a certificate for localhost and *.api.slng.ai, and the issuer a client has to trust: DIR/ca.pem.
+    #[arg(long, value_name = "DIR")]
+    pub tls_self_signed: Option<PathBuf>,
     /// Misbehave like this vendor is known to; may be given several times. `--quirk list` lists them.
     #[arg(long = "quirk", value_name = "NAME")]
     pub quirks: Vec<String>,
+    /// Cut every link somewhere in its first seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub cut: Option<f64>,
+    /// The same number gives the same cuts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", env = "VOXLINE_SIMULATED_KEY", hide_env_values = true)]
     pub key: Option<String>,

@@ -8,13 +8,16 @@ pub mod cli;
 mod demo;
 mod echo;
 mod error;
+mod gateway;
 pub mod net;
 mod output;
 pub mod responder;
 mod run;
 mod serve;
 pub mod simulate;
+mod speak;
 pub mod timeline;
+mod transcribe;
 pub mod wavfile;
 
 /// The README's programs, compiled.
@@ -29,6 +32,9 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 pub use error::ToolError;
+pub use gateway::GatewayError;
+pub use speak::{Speaking, Spoken};
+pub use transcribe::{Heard, Transcribing};
 
 /// Runs the command that was typed. Exit code 0 is yes, 1 is no or a failure, 2 a mistake in what was typed.
 #[must_use]
@@ -39,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::run(&args)).map(|()| true),
         Command::Echo(args) => block_on(echo::run(&args)).map(|()| true),
         Command::Call(args) => block_on(call::run(&args)),
+        Command::Speak(args) => block_on(speak::run(&args)),
+        Command::Transcribe(args) => block_on(transcribe::run(&args)),
         Command::Simulate(command) => block_on(simulate::run(&command)).map(|()| true),
     };
     match outcome {

@@ -1,15 +1,18 @@
 //! WAV files: what people give us to say, and the calls we record.
 
-use std::ffi::OsString;
+mod writer;
+
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
 use std::time::Duration;
 
-use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
+use hound::{SampleFormat, WavReader, WavSpec};
 use thiserror::Error;
 use voxline_audio::{Resampler, SampleRate, pcm};
+
+pub use writer::{CallWriter, SpeechWriter};
 
 /// The sound of a WAV file, mixed down to one channel, at the rate of the file.
 ///
@@ -121,102 +124,6 @@ impl fmt::Debug for Wav {
     }
 }
 
-/// A recording in the making: 16-bit, two channels, the caller left and the agent right.
-///
-/// It grows under a name that ends in `.part` and takes its own name when it is finished; one that is dropped before
-/// is removed. So a file under its final name is always whole.
-///
-/// ```
-/// use voxline::wavfile::{CallWriter, Wav};
-/// use voxline_audio::SampleRate;
-///
-/// let path = std::env::temp_dir().join(format!("voxline-doc-{}.wav", std::process::id()));
-/// let mut call = CallWriter::create(&path, SampleRate::Hz8000)?;
-/// call.write(&[100; 160], &[300; 160])?;
-/// call.finish()?;
-/// assert_eq!(Wav::read(&path)?.to_rate(SampleRate::Hz8000), [200; 160]);
-/// # std::fs::remove_file(&path).ok();
-/// # Ok::<(), voxline::wavfile::WavError>(())
-/// ```
-pub struct CallWriter {
-    /// `None` once finished.
-    writer: Option<WavWriter<BufWriter<File>>>,
-    part: PathBuf,
-    path: PathBuf,
-}
-
-impl CallWriter {
-    /// Begins a recording that will be called `path`, in a directory that exists.
-    ///
-    /// # Errors
-    ///
-    /// [`WavProblem::Io`] where the file cannot be made.
-    pub fn create(path: impl Into<PathBuf>, rate: SampleRate) -> Result<Self, WavError> {
-        let path = path.into();
-        let mut part = OsString::from(&path);
-        part.push(".part");
-        let spec = WavSpec {
-            channels: 2,
-            sample_rate: rate.hz(),
-            bits_per_sample: 16,
-            sample_format: SampleFormat::Int,
-        };
-        let writer = WavWriter::create(&part, spec)
-            .map_err(|error| WavError { file: path.display().to_string(), problem: problem_of(error) })?;
-        Ok(Self { writer: Some(writer), part: part.into(), path })
-    }
-
-    /// Appends what both sides said in the same time; the shorter one is followed by silence.
-    ///
-    /// # Errors
-    ///
-    /// [`WavProblem::Io`] where the disk is full or gone.
-    pub fn write(&mut self, caller: &[i16], agent: &[i16]) -> Result<(), WavError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        let mut written = Ok(());
-        for at in 0..caller.len().max(agent.len()) {
-            for channel in [caller, agent] {
-                let sample = channel.get(at).copied().unwrap_or(0);
-                written = written.and_then(|()| writer.write_sample(sample));
-            }
-        }
-        written.map_err(|error| self.failed(error))
-    }
-
-    /// Completes the file and gives it its name.
-    ///
-    /// # Errors
-    ///
-    /// [`WavProblem::Io`]; the file under the final name, if there was one, is then unchanged.
-    pub fn finish(mut self) -> Result<(), WavError> {
-        let Some(writer) = self.writer.take() else { return Ok(()) };
-        let finished = writer.finalize().and_then(|()| Ok(fs::rename(&self.part, &self.path)?));
-        finished.map_err(|error| {
-            // Nothing can be done about a file that cannot be removed either.
-            fs::remove_file(&self.part).ok();
-            self.failed(error)
-        })
-    }
-
-    fn failed(&self, error: hound::Error) -> WavError {
-        WavError { file: self.path.display().to_string(), problem: problem_of(error) }
-    }
-}
-
-impl fmt::Debug for CallWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallWriter").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl Drop for CallWriter {
-    fn drop(&mut self) {
-        if self.writer.take().is_some() {
-            fs::remove_file(&self.part).ok();
-        }
-    }
-}
-
 /// What is wrong with a file.
 #[non_exhaustive]
 #[derive(Debug, Error)]
@@ -319,7 +226,10 @@ fn problem_of(error: hound::Error) -> WavProblem {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Cursor;
+
+    use hound::WavWriter;
 
     use super::*;
 

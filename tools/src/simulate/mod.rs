@@ -1,6 +1,7 @@
 //! The other side of every wire, built for real so that no test needs a vendor.
 
 pub mod caller;
+mod certificate;
 mod command;
 pub mod recordings;
 pub mod slng;

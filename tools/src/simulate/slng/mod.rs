@@ -4,6 +4,7 @@ mod listener;
 mod studio;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -49,6 +50,8 @@ struct Gateway {
     voice: Voice,
     tts_links: FaultHandle,
     stt_links: FaultHandle,
+    /// Links so far: each draws its faults from a seed of its own.
+    links: AtomicU64,
 }
 
 /// How the simulated gateway behaves.
@@ -57,6 +60,8 @@ struct Gateway {
 pub struct SlngSimulatorConfig {
     /// Its faults and dialects; none by default.
     pub quirks: Quirks,
+    /// What happens to its links; nothing by default.
+    pub faults: FaultPlan,
     /// The only key that is accepted; any by default.
     pub key: Option<Secret>,
     /// Human speech it knows; the recordings shipped with the tool by default.
@@ -73,6 +78,7 @@ impl Default for SlngSimulatorConfig {
     fn default() -> Self {
         Self {
             quirks: Quirks::NONE,
+            faults: FaultPlan::new(0),
             key: None,
             recordings: vec![Recording::appointment(), Recording::friday()],
             first_audio: Duration::from_millis(80),
@@ -87,6 +93,12 @@ impl SlngSimulatorConfig {
     #[must_use]
     pub fn with_quirks(self, quirks: Quirks) -> Self {
         Self { quirks, ..self }
+    }
+
+    /// Breaks every link by `plan`, each at moments of its own.
+    #[must_use]
+    pub fn with_faults(self, plan: FaultPlan) -> Self {
+        Self { faults: plan, ..self }
     }
 
     /// Accepts this key alone.
@@ -107,7 +119,8 @@ impl SlngSimulator {
     #[must_use]
     pub fn new(config: SlngSimulatorConfig) -> Self {
         let (tts_links, stt_links) = (FaultHandle::new(), FaultHandle::new());
-        Self(Arc::new(Gateway { config, voice: Voice::default(), tts_links, stt_links }))
+        let voice = Voice::default();
+        Self(Arc::new(Gateway { config, voice, tts_links, stt_links, links: AtomicU64::new(0) }))
     }
 
     /// Serves every link that arrives, until no more can. Dropping the future cuts them all.
@@ -142,7 +155,10 @@ impl SlngSimulator {
         };
         // A client that is gone before its upgrade is nobody's error.
         let Ok(link) = exchange.upgrade().await else { return };
-        let link = Faulty::new(link, FaultPlan::new(0), self.links(service));
+        let mut faults = self.0.config.faults.clone();
+        // Far apart, so that the next seed's links are others.
+        faults.seed = faults.seed.wrapping_mul(SEED_STRIDE) | self.0.links.fetch_add(1, Ordering::Relaxed);
+        let link = Faulty::new(link, faults, self.links(service));
         if service == Service::Tts { self.speak(link).await } else { self.listen(link).await }
     }
 
@@ -275,3 +291,6 @@ fn refusal(status: StatusCode, words: &str) -> Response<Bytes> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+/// More links than one run has.
+const SEED_STRIDE: u64 = 1 << 32;

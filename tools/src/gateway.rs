@@ -1,0 +1,150 @@
+//! The gateway a command speaks and hears through: a real one by its address, or the simulated one inside.
+
+use std::future::pending;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use voxline_protocol::slng::{ConfigError, Service};
+use voxline_protocol::{CommandError, Secret};
+use voxline_session::{RetryPolicy, SessionError};
+use voxline_transport::{RoundTrip, WebSocketConfig, WebSocketConnector};
+
+use crate::agent;
+use crate::error::{ToolError, chain};
+use crate::net::{Loopback, Net};
+use crate::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
+
+/// Where speech comes from, and what pays for it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) base: String,
+    pub(crate) key: Secret,
+    simulated: JoinSet<()>,
+}
+
+impl Gateway {
+    /// The gateway at `base`, with the key from the environment; without a base, one of our own on loopback.
+    pub(crate) async fn open(base: Option<&str>) -> Result<Self, ToolError> {
+        let mut simulated = JoinSet::new();
+        let (base, key) = match base {
+            Some(base) => (base.to_owned(), key_from_environment()?),
+            None => (simulate(&mut simulated).await?, Secret::new("simulated").map_err(usage)?),
+        };
+        Ok(Self { base, key, simulated })
+    }
+
+    /// A way to one service, which measures the network while it is in use.
+    pub(crate) fn connector(&self, service: Service, model: &str) -> Result<WebSocketConnector, ToolError> {
+        let endpoint = agent::endpoint(&self.base, service, model, &self.key).map_err(usage)?;
+        let config = WebSocketConfig::new().with_ping_interval(Some(PING_INTERVAL));
+        Ok(WebSocketConnector::new(endpoint).with_config(config))
+    }
+
+    /// Waits for the end of a simulated gateway, which is an error; a real one is not ours to watch.
+    pub(crate) async fn ended(&mut self) -> ToolError {
+        if self.simulated.join_next().await.is_none() {
+            pending::<()>().await;
+        }
+        ToolError::Failed("the simulated gateway stopped".to_owned())
+    }
+}
+
+/// Why a text was not spoken, or a recording not transcribed.
+#[non_exhaustive]
+#[derive(Debug, Error)]
+pub enum GatewayError {
+    /// The link was lost in the middle of the speech, again and again.
+    #[error("speech broke off {times} times before its end; try again, or split the text")]
+    BrokenOff {
+        /// How often it was begun.
+        times: u32,
+    },
+    /// What was asked cannot be sent as it is.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A setting the gateway would refuse.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The session ended badly.
+    #[error("gateway")]
+    Session(#[from] SessionError),
+    /// The link is up, or comes and goes, and nothing comes of it.
+    #[error("the gateway was silent for {limit:?}; check the model, and the vendor's status")]
+    Silent {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The gateway took the text on several links and never spoke.
+    #[error("the gateway takes the text but does not speak; check that the voice belongs to the model")]
+    Unanswered,
+}
+
+impl From<GatewayError> for ToolError {
+    fn from(error: GatewayError) -> Self {
+        match &error {
+            GatewayError::Command(_) | GatewayError::Config(_) => Self::Usage(chain(&error)),
+            GatewayError::BrokenOff { .. }
+            | GatewayError::Session(_)
+            | GatewayError::Silent { .. }
+            | GatewayError::Unanswered => Self::Failed(chain(&error)),
+        }
+    }
+}
+
+/// Links that were lost are dialled again for as long as somebody at a terminal would wait.
+pub(crate) fn retry() -> RetryPolicy {
+    RetryPolicy::default().with_give_up_after(GIVE_UP_AFTER)
+}
+
+/// The network's share of a latency: waits a moment for the first measurement if there was none yet.
+pub(crate) async fn network(round_trip: &RoundTrip) -> Option<Duration> {
+    let give_up = Instant::now() + PING_INTERVAL * 2;
+    while round_trip.get().is_none() && Instant::now() < give_up {
+        sleep(PING_INTERVAL / 50).await;
+    }
+    round_trip.get()
+}
+
+/// `95 ms, of which the network 1 ms and the gateway 94 ms`.
+pub(crate) fn shares(whole: Duration, network: Option<Duration>) -> String {
+    let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
+    match network {
+        Some(network) => format!(
+            "{}, of which the network {} and the gateway {}",
+            ms(whole),
+            ms(network),
+            ms(whole.saturating_sub(network))
+        ),
+        None => format!("{} (no ping was answered)", ms(whole)),
+    }
+}
+
+/// A mistake in what was typed.
+pub(crate) fn usage(error: impl std::error::Error + 'static) -> ToolError {
+    ToolError::Usage(chain(&error))
+}
+
+async fn simulate(tasks: &mut JoinSet<()>) -> Result<String, ToolError> {
+    let listened = Loopback::default().listen("slng").await;
+    let (acceptor, url) = listened.map_err(|error| ToolError::failed("the simulated gateway", &error))?;
+    tasks.spawn(async move { SlngSimulator::new(SlngSimulatorConfig::default()).serve(acceptor).await });
+    Ok(url)
+}
+
+fn key_from_environment() -> Result<Secret, ToolError> {
+    let key = std::env::var_os("SLNG_API_KEY").ok_or_else(|| {
+        let words = "SLNG_API_KEY is not set; set it to the gateway's key, or use --simulate";
+        ToolError::Usage(words.to_owned())
+    })?;
+    // Bytes that are no text become a character that a key cannot hold, and are refused as such.
+    Secret::new(&key.to_string_lossy())
+        .map_err(|error| ToolError::Usage(format!("SLNG_API_KEY: {}", chain(&error))))
+}
+
+/// A second without a sign of life is the end of a link here; half of it is enough for any round trip.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// The longest that speech or its transcript is waited for without a sign of either.
+pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(30);
