@@ -86,6 +86,17 @@ impl History {
         true
     }
 
+    /// Replaces the last sentence of the answer to `turn`, which could not be voiced, by what was voiced of it.
+    pub(crate) fn shorten(&mut self, turn: TurnId, sentence: &str, voiced: &str) {
+        let Some(at) = self.entries.iter().rposition(|entry| entry.turn == Some(turn)) else { return };
+        let answer = &mut self.entries[at].text;
+        let Some(before) = answer.strip_suffix(sentence) else { return };
+        *answer = format!("{before}{voiced}").trim_end().to_owned();
+        if answer.is_empty() {
+            self.entries.remove(at);
+        }
+    }
+
     fn add(&mut self, speaker: Speaker, turn: Option<TurnId>, text: &str) {
         if let Some(last) =
             self.entries.back_mut().filter(|last| last.speaker == speaker && last.turn == turn)

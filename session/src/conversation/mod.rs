@@ -157,6 +157,8 @@ impl Conversation {
                 Timer::Speech => self.give_up_sentence(now),
                 Timer::Transcript => {
                     let limit = self.config.transcript_timeout;
+                    // Answers that have not come by now are not waited for in later turns.
+                    self.finalizes = 0;
                     self.tell(ConversationEvent::TranscriptLate { limit });
                     self.transcript
                         .extend(Some(std::mem::take(&mut self.partial)).filter(|text| !text.is_empty()));
@@ -190,6 +192,12 @@ impl Conversation {
         self.turn
     }
 
+    /// Whether the speech service is at work on this utterance. Audio of any other is void.
+    #[must_use]
+    pub fn is_making(&self, utterance: UtteranceId) -> bool {
+        self.utterances.making.as_ref().is_some_and(|making| making.id == utterance)
+    }
+
     /// True while an answer is being thought of, made or played.
     #[must_use]
     pub fn is_answering(&self) -> bool {
@@ -205,6 +213,8 @@ impl Conversation {
                 self.timers.stop(Timer::Transcript);
                 self.floor = Floor::Caller;
             }
+            // At once, not by a timer: a burst of late audio may hold the end of this voice too.
+            Floor::Agent if self.config.barge_in.min_speech.is_zero() => self.barge_in(),
             Floor::Agent => self.timers.set(Timer::BargeIn, now + self.config.barge_in.min_speech),
         }
     }
@@ -287,7 +297,8 @@ impl Conversation {
 
     /// Hands the next sentence over once the one before it is made, and not too far ahead of the caller's ear.
     fn speak_next(&mut self, now: Instant) {
-        if self.utterances.making.is_some() || self.utterances.unheard() >= self.config.speech_ahead {
+        let unheard = self.utterances.unheard();
+        if self.utterances.making.is_some() || (!unheard.is_zero() && unheard >= self.config.speech_ahead) {
             return;
         }
         let Some(utterance) = self.utterances.waiting.pop_front() else { return };
@@ -353,12 +364,20 @@ impl Conversation {
 
     /// What was made of the sentence is played, the rest is lost, and the application is told so.
     fn give_up_sentence(&mut self, now: Instant) {
-        let Some(utterance) = self.utterances.making.take() else { return };
+        let Some(mut utterance) = self.utterances.making.take() else { return };
         self.timers.stop(Timer::Speech);
         self.tell(ConversationEvent::SpeechFailed { turn: self.turn, text: utterance.text.clone() });
-        self.act(ConversationAction::Mark { utterance: utterance.id });
-        self.utterances.made.push_back(utterance);
+        // The speech service may still hold it, and would voice it when nobody expects it any more.
+        self.act(ConversationAction::Abandon { utterance: utterance.id });
+        let voiced = utterance.voiced_words();
+        self.history.shorten(self.turn, &utterance.text, &voiced);
+        utterance.text = voiced;
+        if !utterance.text.is_empty() {
+            self.act(ConversationAction::Mark { utterance: utterance.id });
+            self.utterances.made.push_back(utterance);
+        }
         self.speak_next(now);
+        self.end_turn_if_heard();
     }
 
     fn on_played(&mut self, now: Instant, id: UtteranceId) {

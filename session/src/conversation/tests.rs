@@ -178,6 +178,23 @@ fn speech_is_not_made_far_ahead_of_the_callers_ear() {
 }
 
 #[test]
+fn a_sentence_given_up_half_voiced_counts_as_far_as_it_went() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Hello?").reply("One two three four five six seven.").make(1, 600).pass(20_000);
+    talk.play(1);
+    assert!(talk.events().contains(&ended(1, "One two", false)), "0.6 s are nine characters");
+    assert_eq!(talk.machine.history().iter().next_back().unwrap().text, "One two");
+}
+
+#[test]
+fn a_voice_that_began_and_ended_in_one_burst_still_takes_the_floor() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
+    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::VoiceEnded { ago: Duration::ZERO });
+    assert!(talk.events().contains(&ConversationEvent::BargeIn { turn: TurnId::new(1) }));
+}
+
+#[test]
 fn a_noise_that_is_no_words_is_no_turn() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("  ");
@@ -199,9 +216,14 @@ fn every_wait_ends() {
     let turn = talk.machine.turn();
     talk.input(ConversationInput::ReplyText { turn, text: "Well, that is. And".into() });
     talk.pass(20_000);
-    let events = talk.events();
+    assert!(!talk.machine.is_making(UtteranceId::new(1)));
+    let actions = talk.actions();
+    assert!(actions.contains(&ConversationAction::Abandon { utterance: UtteranceId::new(1) }), "{actions:?}");
+    let told = |action| if let ConversationAction::Tell(event) = action { Some(event) } else { None };
+    let events: Vec<_> = actions.into_iter().filter_map(told).collect();
     assert!(events.iter().any(|event| matches!(event, ConversationEvent::ReplyLate { .. })), "{events:?}");
     assert!(events.iter().any(|event| matches!(event, ConversationEvent::SpeechFailed { .. })), "{events:?}");
-    talk.pass(20_000).play(1).play(2);
-    assert!(talk.events().contains(&ended(1, "Well, that is. And", false)));
+    talk.pass(20_000);
+    assert!(talk.events().contains(&ended(1, "", false)), "nothing was voiced, so nothing was heard");
+    assert_eq!(talk.machine.history().iter().len(), 1, "an answer nobody heard was not given");
 }

@@ -28,6 +28,19 @@ pub(super) struct Utterance {
     pub(super) tries: u32,
 }
 
+impl Utterance {
+    /// The words that fit into the audio made so far, at a typical pace.
+    pub(super) fn voiced_words(&self) -> String {
+        let voiced = (self.made.max(self.skip).as_secs_f64() * TYPICAL_CHARS_PER_SECOND) as usize;
+        let mut end = 0;
+        let fits = |word: &&str| {
+            end += word.chars().count() + 1;
+            end - 1 <= voiced
+        };
+        self.text.split_whitespace().take_while(fits).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl Utterances {
     pub(super) fn begin_answer(&mut self) {
         self.drop_all();
@@ -70,3 +83,6 @@ impl Utterances {
         self.made.clear();
     }
 }
+
+/// English at an unhurried pace.
+const TYPICAL_CHARS_PER_SECOND: f64 = 15.0;

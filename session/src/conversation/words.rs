@@ -151,6 +151,11 @@ pub enum ConversationAction {
         /// What an earlier try already made.
         skip: Duration,
     },
+    /// Make the speech service forget an utterance that was given up.
+    Abandon {
+        /// Which.
+        utterance: UtteranceId,
+    },
     /// Mark the end of an utterance in what is played, so that [`ConversationInput::Played`] can follow.
     Mark {
         /// Which utterance ended.
