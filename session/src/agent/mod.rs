@@ -7,15 +7,17 @@ mod mouth;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{SinkExt, StreamExt};
 use tokio::time::{sleep_until, timeout};
 use voxline_audio::AudioFormat;
-use voxline_protocol::plivo::{CheckpointName, ClearedBy, PlivoCommand, PlivoEvent, PlivoStream, StreamInfo};
+use voxline_protocol::plivo::{
+    CheckpointName, ClearedBy, PlivoCommand, PlivoEvent, PlivoStream, StreamInfo, Track,
+};
 use voxline_protocol::slng::{SttClient, SttCommand, SttEvent, TtsClient, TtsCommand, TtsEvent};
 use voxline_protocol::{Machine, UtteranceId};
 use voxline_transport::RoundTrip;
@@ -55,6 +57,9 @@ type Observer = Box<dyn FnMut(Instant, &AgentEvent) + Send>;
 
 impl<R: Responder> Agent<R> {
     /// An agent over three sessions: the call, and speech both ways. They need not be connected yet.
+    ///
+    /// Give the phone's machine room for all that may be made ahead of the ear, `speech_ahead` and one long sentence:
+    /// a [`max_queued`](voxline_protocol::plivo::PlivoConfig::max_queued) of a minute does for the defaults.
     pub fn new(
         phone: Session<PlivoStream>,
         tts: Session<TtsClient>,
@@ -101,14 +106,16 @@ impl<R: Responder> Agent<R> {
     pub async fn run(mut self) -> Result<(), AgentError> {
         let outcome = self.hold_call().await;
         let Self { phone, tts, stt, config, .. } = self;
-        // Each may take the whole limit; what is not over by then is cut when its handles are dropped.
-        let close = async { tokio::join!(phone.close(), tts.close(), stt.close()) };
-        let _ = timeout(config.teardown, close).await;
+        let limit = config.teardown;
+        tokio::join!(phone.close(limit), tts.close(limit), stt.close(limit));
         outcome
     }
 
     async fn hold_call(&mut self) -> Result<(), AgentError> {
         loop {
+            // Before the events, so that no backlog of them holds a timer up.
+            self.conversation.handle_timeout(now());
+            self.carry_out();
             let wake = self.conversation.poll_timeout();
             tokio::select! {
                 biased;
@@ -117,10 +124,12 @@ impl<R: Responder> Agent<R> {
                     Ok(None) => return Ok(()),
                     Err(source) => return Err(AgentError { leg: Leg::Phone, source }),
                 },
-                event = self.tts.receiver.next() => self.on_tts(alive(Leg::Tts, event)?),
+                event = next_speech(&mut self.phone.sender, &mut self.tts.receiver) => {
+                    self.on_tts(alive(Leg::Tts, event)?);
+                }
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
                 (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
-                () = sleep_to(wake) => self.conversation.handle_timeout(now()),
+                () = sleep_to(wake) => {}
             }
             self.carry_out();
         }
@@ -130,7 +139,7 @@ impl<R: Responder> Agent<R> {
         let Some(event) = self.on_session(Leg::Phone, event) else { return };
         match event {
             PlivoEvent::Started(info) => self.on_started(info),
-            PlivoEvent::Media(media) => self.on_caller_audio(&media.payload),
+            PlivoEvent::Media(media) if media.track == Track::Inbound => self.on_caller_audio(&media.payload),
             PlivoEvent::Dtmf(digit) => self.tell(&AgentEvent::Dtmf(digit)),
             PlivoEvent::Played(name) => {
                 if let Some(utterance) = utterance_of(&name) {
@@ -155,7 +164,11 @@ impl<R: Responder> Agent<R> {
             PlivoEvent::Unhandled { kind } => {
                 self.warn(Leg::Phone, &format_args!("unknown message `{kind}`"));
             }
-            PlivoEvent::Cleared { .. } | PlivoEvent::Closed | PlivoEvent::Gap { .. } | _ => {}
+            PlivoEvent::Media(_)
+            | PlivoEvent::Cleared { .. }
+            | PlivoEvent::Closed
+            | PlivoEvent::Gap { .. }
+            | _ => {}
         }
     }
 
@@ -179,6 +192,9 @@ impl<R: Responder> Agent<R> {
     fn on_tts(&mut self, event: SessionEvent<TtsEvent>) {
         let Some(event) = self.on_session(Leg::Tts, event) else { return };
         match event {
+            // What belongs to a sentence that was given up has no effect.
+            TtsEvent::Audio { utterance, .. } | TtsEvent::UtteranceEnd { utterance, .. }
+                if !self.conversation.is_making(utterance) => {}
             TtsEvent::Audio { utterance, audio } => self.on_speech(utterance, &audio),
             TtsEvent::UtteranceEnd { utterance, .. } => {
                 if let Some((_, mouth)) = &mut self.voice {
@@ -278,6 +294,13 @@ impl<R: Responder> Agent<R> {
                 }
                 ConversationAction::CancelResponse { .. } => self.reply = None,
                 ConversationAction::Speak { utterance, text, skip } => self.speak(utterance, text, skip),
+                ConversationAction::Abandon { .. } => {
+                    if let Some((_, mouth)) = &mut self.voice {
+                        mouth.stop();
+                    }
+                    // A session that has ended holds nothing.
+                    let _ = self.tts.sender.interrupt(TtsCommand::Clear);
+                }
                 ConversationAction::Mark { utterance } => {
                     let sent = self.phone.sender.try_send(PlivoCommand::Checkpoint(mark_of(utterance)));
                     self.check_sent(Leg::Phone, &sent);
@@ -382,11 +405,14 @@ impl<M: Machine> Handles<M> {
         Self { sender, receiver }
     }
 
-    /// Asks for an orderly end and reads to it, so that the driver is not held up by unread events.
-    async fn close(self) {
-        drop(self.sender);
-        // How it ended no longer matters to the call.
-        let _ = self.receiver.finish().await;
+    /// Asks for an orderly end and reads to it, so that the driver is not held up by unread events. What is not over
+    /// within `limit` is cut; either way the driver is gone afterwards.
+    async fn close(self, limit: Duration) {
+        let Self { sender, mut receiver } = self;
+        drop(sender);
+        // How it ends no longer matters to the call.
+        let _ = timeout(limit, async { while receiver.next().await.is_some() {} }).await;
+        receiver.cancel().await;
     }
 }
 
@@ -403,6 +429,16 @@ fn alive<E>(
     event: Option<Result<SessionEvent<E>, SessionError>>,
 ) -> Result<SessionEvent<E>, AgentError> {
     event.unwrap_or(Err(SessionError::Ended)).map_err(|source| AgentError { leg, source })
+}
+
+/// What the speech service tells next, once the phone has room for what it may bring.
+async fn next_speech(
+    phone: &mut Sender<PlivoStream>,
+    speech: &mut Receiver<TtsClient>,
+) -> Option<Result<SessionEvent<TtsEvent>, SessionError>> {
+    // A phone that has ended says so itself; its readiness is only looked at, nothing is reserved.
+    let _ = poll_fn(|cx| phone.poll_ready_unpin(cx)).await;
+    speech.next().await
 }
 
 /// The responder's next words; never, while none is at work.
