@@ -278,13 +278,23 @@ impl fmt::Debug for WebSocketExchange {
 /// An address that cannot be listened on.
 #[non_exhaustive]
 #[derive(Debug, Error)]
-#[error("cannot listen on `{address}`; choose a free port, or 0 to be given one")]
+#[error("cannot listen on `{address}`; {}", remedy(.source))]
 pub struct ListenError {
     /// The address as given.
     pub address: String,
     /// What the system said.
     #[source]
     pub source: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    let remedies = [
+        (io::ErrorKind::AddrInUse, "choose a free port, or 0 to be given one"),
+        (io::ErrorKind::PermissionDenied, "choose a port from 1024 up, or run with the rights it needs"),
+        (io::ErrorKind::AddrNotAvailable, "choose an address of this machine, such as 127.0.0.1 or 0.0.0.0"),
+    ];
+    let found = remedies.into_iter().find(|(kind, _)| *kind == error.kind());
+    found.map_or("give it as HOST:PORT, such as 127.0.0.1:8080", |(_, remedy)| remedy)
 }
 
 impl ListenError {
