@@ -1,9 +1,9 @@
 //! `voxline call`: one caller, as Plivo would bring it, and what it heard.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use voxline_audio::level;
+use voxline_audio::{AudioFormat, level};
 use voxline_protocol::plivo::PlivoCallerConfig;
 use voxline_session::SessionError;
 use voxline_transport::{ClientTls, Connector, Endpoint, WebSocketConnector};
@@ -11,9 +11,9 @@ use voxline_transport::{ClientTls, Connector, Endpoint, WebSocketConnector};
 use crate::cli::CallArgs;
 use crate::error::{ToolError, chain};
 use crate::output;
-use crate::simulate::caller::{Caller, Recording};
+use crate::simulate::caller::{Caller, Recording, words_of};
 use crate::simulate::voice::Encoder;
-use crate::wavfile::{CallWriter, Wav};
+use crate::wavfile::{CallWriter, Wav, WavError};
 
 /// Calls, speaks, listens; true if anything was heard.
 pub(crate) async fn run(args: &CallArgs) -> Result<bool, ToolError> {
@@ -22,8 +22,12 @@ pub(crate) async fn run(args: &CallArgs) -> Result<bool, ToolError> {
     let endpoint =
         Endpoint::parse(&args.url).map_err(|error| ToolError::Usage(format!("URL: {}", chain(&error))))?;
     let connector = WebSocketConnector::new(endpoint).with_tls(trust(args.ca.as_deref())?);
+    // Before the call, so that a mistyped name costs nothing.
+    let create =
+        |path: &PathBuf| CallWriter::create(path, LINE.rate).map_err(|error| unwritable(path, &error));
+    let out = args.out.as_ref().map(create).transpose()?;
     let id = format!("call-{}", std::process::id());
-    let config = PlivoCallerConfig::new(id, format!("stream-{}", std::process::id()));
+    let config = PlivoCallerConfig::new(id, format!("stream-{}", std::process::id())).with_format(LINE);
     let caller = Caller::dial(connector, config).await;
     let mut caller =
         caller.map_err(|error| ToolError::failed(format!("cannot call {}", args.url), &error))?;
@@ -39,10 +43,11 @@ pub(crate) async fn run(args: &CallArgs) -> Result<bool, ToolError> {
     let held = hold(&mut caller, &said, wait).await;
     let spoken_to = caller.said_to();
     let recording = caller.hang_up().await;
-    held.map_err(|error| ToolError::failed("the call broke off", &error))?;
-    if let Some(path) = &args.out {
-        write(path, &recording)?;
+    // A call that broke off is the one whose recording is wanted most.
+    if let (Some(out), Some(path)) = (out, &args.out) {
+        write(out, &recording).map_err(|error| unwritable(path, &error))?;
     }
+    held.map_err(|error| ToolError::failed("the call broke off", &error))?;
     Ok(report(&recording, said.len() as u64, spoken_to))
 }
 
@@ -75,12 +80,17 @@ async fn hold<C: Connector>(
     }
 }
 
-fn write(path: &Path, recording: &Recording) -> Result<(), ToolError> {
-    let written = CallWriter::create(path, recording.format.rate).and_then(|mut call| {
-        call.write(&recording.said, &recording.heard)?;
-        call.finish()
-    });
-    written.map_err(|error| ToolError::Usage(chain(&error)))
+fn write(mut out: CallWriter, recording: &Recording) -> Result<(), WavError> {
+    out.write(&recording.said, &recording.heard)?;
+    out.finish()
+}
+
+fn unwritable(path: &Path, error: &WavError) -> ToolError {
+    ToolError::Usage(format!(
+        "{}; give a file that can be written with --out ({})",
+        chain(error),
+        path.display()
+    ))
 }
 
 /// Tells what was heard; true if it was anything.
@@ -91,7 +101,7 @@ fn report(recording: &Recording, said: u64, said_to: u64) -> bool {
     let peak = level::to_dbfs(level::peak(&wide));
     let sounding: Vec<f32> =
         wide.chunks(160).filter(|frame| level::peak(frame) > SOUND).flatten().copied().collect();
-    let text: Vec<&str> = recording.blocks.iter().map(|block| block.text.as_str()).collect();
+    let text = words_of(&recording.blocks);
     let after = wide.get(said_to as usize..).unwrap_or_default();
     let answer = after.iter().position(|sample| sample.abs() > SOUND);
     output::result(format_args!(
@@ -115,7 +125,7 @@ fn report(recording: &Recording, said: u64, said_to: u64) -> bool {
         ));
     }
     if !text.is_empty() {
-        output::result(format_args!("words     {}", text.concat()));
+        output::result(format_args!("words     {text}"));
     }
     true
 }
@@ -130,6 +140,8 @@ fn trust(ca: Option<&Path>) -> Result<ClientTls, ToolError> {
         .map_err(|error| ToolError::Usage(format!("{}: {}", path.display(), chain(&error))))
 }
 
+/// What a simulated call carries.
+const LINE: AudioFormat = AudioFormat::PHONE;
 /// A person takes a breath after the line is up; the agent's detector learns the line's noise meanwhile.
 const BEFORE_THE_FIRST_WORD: Duration = Duration::from_millis(500);
 /// Silence after which an answer is over.

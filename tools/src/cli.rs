@@ -118,7 +118,7 @@ pub struct DemoArgs {
     /// The same number gives the same schedule of faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// The same conversation over links in memory on a paused clock: a second instead of a minute.
+    /// The same conversation over links in memory on a paused clock: a second instead of half a minute.
     #[arg(long)]
     pub quick: bool,
     /// Prints the table as records, one line a turn.

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use http::StatusCode;
 use tokio::task::JoinSet;
-use voxline_protocol::plivo::{PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream};
+use voxline_protocol::plivo::{PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream, Track};
 use voxline_session::{Session, SessionError, SessionEvent};
 use voxline_transport::{Acceptor, Exchange, Transport, text_response};
 
@@ -53,22 +53,42 @@ async fn answer<E: Exchange>(number: usize, exchange: E) -> bool {
     // A caller who is gone before the upgrade was no call worth reporting.
     let Ok(link) = exchange.upgrade().await else { return true };
     match echo(link).await {
-        Ok(frames) => output::note(format_args!("call {number} ended, {frames} frames echoed")),
+        Ok(Echoed { frames, refused: 0 }) => {
+            output::note(format_args!("call {number} ended, {frames} frames echoed"));
+        }
+        Ok(Echoed { frames, refused }) => output::note(format_args!(
+            "call {number} ended, {frames} frames echoed, {refused} came faster than they could be played"
+        )),
         Err(error) => output::note(format_args!("call {number} ended badly: {}", chain(&error))),
     }
     true
 }
 
-async fn echo(link: impl Transport) -> Result<u64, SessionError> {
+/// What became of one call's frames.
+#[derive(Default)]
+struct Echoed {
+    frames: u64,
+    refused: u64,
+}
+
+async fn echo(link: impl Transport) -> Result<Echoed, SessionError> {
     let now = tokio::time::Instant::now().into_std();
     let machine = PlivoStream::new(PlivoConfig::default(), now);
     let (mut sender, mut receiver) = Session::builder(machine).accept(link).split();
-    let mut frames = 0;
+    let mut echoed = Echoed::default();
     while let Some(event) = receiver.next().await {
-        if let SessionEvent::Protocol(PlivoEvent::Media(media)) = event? {
-            frames += 1;
+        let event = event?;
+        if matches!(event, SessionEvent::Refused(_)) {
+            echoed.frames -= 1;
+            echoed.refused += 1;
+        }
+        // The outbound track is what we said ourselves.
+        if let SessionEvent::Protocol(PlivoEvent::Media(media)) = event
+            && media.track == Track::Inbound
+        {
+            echoed.frames += 1;
             sender.send(PlivoCommand::Play(media.payload)).await?;
         }
     }
-    Ok(frames)
+    Ok(echoed)
 }

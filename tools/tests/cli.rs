@@ -4,9 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what cannot be unwrapped is a failure")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -120,6 +121,81 @@ fn what_cannot_be_done_is_said_in_one_line() {
     let words = refusal(&["echo", "--listen", &address], 1);
     assert!(words.contains(&address) && words.contains("choose a free port"), "{words}");
     assert!(!Path::new(out).join("turns.json").exists());
+}
+
+/// A command that serves, on a port the system chose; ended when dropped.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts `voxline` and reads from its first line where it listens.
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+        let mut process = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut words = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert_ne!(words.read_line(&mut line).unwrap(), 0, "{arguments:?} ended without an address");
+            if let Some((_, rest)) = line.split_once("ws://") {
+                break rest.split(['/', ' ', ',', '\n']).next().unwrap().to_owned();
+            }
+        };
+        // Read on, or the server would stop at a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut words, &mut std::io::sink()));
+        Self { process, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_call_to_the_echo_hears_itself() {
+    let server = Server::start(&["echo", "--listen", "127.0.0.1:0"]);
+    let out = folder("echo").with_extension("wav");
+    let url = format!("ws://{}/anything", server.address);
+    let output = voxline(&["call", &url, "--say", "Is the line good?", "--out", out.to_str().unwrap()]);
+    let heard = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(heard.contains("words     Is the line good?"), "{heard}");
+    let wav = hound::WavReader::open(&out).unwrap();
+    assert_eq!((wav.spec().channels, wav.spec().sample_rate), (2, 8_000));
+}
+
+#[test]
+fn a_call_to_the_agent_is_answered() {
+    let server = Server::start(&["serve", "--simulate", "--listen", "127.0.0.1:0"]);
+    let url = format!("ws://{}/stream", server.address);
+    let output = voxline(&["call", &url, "--say", "Good evening."]);
+    let heard = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(heard.contains("words     You said: Good evening."), "{heard}");
+}
+
+#[test]
+fn a_call_that_hears_nothing_is_a_no() {
+    let gateway = Server::start(&["simulate", "slng", "--quirk", "no-ready", "--listen", "127.0.0.1:0"]);
+    let slng = format!("ws://{}", gateway.address);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+    let serve = ["serve", "--slng", &slng, "--listen", "127.0.0.1:0", "--calls", "1"];
+    let mut serving =
+        command.args(serve).env("SLNG_API_KEY", "simulated").stderr(Stdio::piped()).spawn().unwrap();
+    let mut words = BufReader::new(serving.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = words.find(|line| line.contains("/stream")).unwrap();
+    let address = first.split_once("ws://").unwrap().1.split('/').next().unwrap();
+    let url = format!("ws://{address}/stream");
+    let output = voxline(&["call", &url, "--say", "Hello?", "--wait", "7"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let told: Vec<String> = words.collect();
+    assert!(told.iter().any(|line| line.contains("ready")), "{told:#?}");
+    assert!(serving.wait().unwrap().success());
 }
 
 #[test]

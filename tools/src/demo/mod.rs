@@ -98,10 +98,16 @@ fn tell(event: &AgentEvent) {
             Some(format!("        {leg} link up after {} ms", after.as_millis()))
         }
         AgentEvent::Leg { leg, event: LegEvent::Warning(text) } => Some(format!("        {leg}: {text}")),
+        AgentEvent::Leg { leg, event: LegEvent::Refused(error) } => {
+            Some(format!("        {leg} refused: {error}"))
+        }
+        AgentEvent::Leg { leg, event: LegEvent::Overrun } => {
+            Some(format!("        {leg} is overrun; audio was dropped"))
+        }
+        AgentEvent::ResponderFailed { message, .. } => Some(format!("        responder failed: {message}")),
         AgentEvent::Leg { .. }
         | AgentEvent::Dtmf(_)
         | AgentEvent::Partial(_)
-        | AgentEvent::ResponderFailed { .. }
         | AgentEvent::Started(_)
         | _ => None,
     };

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use voxline_session::{AgentEvent, ConversationEvent, Shares, TurnId};
 
-use super::plan::Plan;
+use super::plan::{Mishap, Plan};
 use super::stage::{Play, PlayedTurn};
-use crate::simulate::caller::Recording;
+use crate::simulate::caller::{Recording, words_of};
 
 /// One turn, as `turns.json` tells it.
 #[derive(Debug, Clone, Serialize)]
@@ -50,13 +50,16 @@ impl TurnOutcome {
         let silence = silence_after(index, play);
         let shares = story.answered.map(|(at, shares)| with_provider(shares, at, index, play));
         let (caller_said, stt_text) = (planned.said.text().to_owned(), story.understood);
-        let heard_right =
-            if story.interrupted { story.said.starts_with(&agent_heard) } else { agent_heard == story.said };
         // The agent answers what it understood, so a wrong reply is a wrong transcript.
-        let replied = !story.said.is_empty() && planned.reply.starts_with(&story.said);
+        let heard_right = if matches!(planned.mishap, Mishap::BargeIn { .. }) {
+            let begun = !agent_heard.is_empty() && story.said.starts_with(&agent_heard);
+            story.interrupted && begun && planned.reply.starts_with(&story.said)
+        } else {
+            !story.interrupted && agent_heard == story.said && story.said == planned.reply
+        };
         Self {
             turn: index + 1,
-            ok: stt_text == caller_said && heard_right && replied,
+            ok: stt_text == caller_said && heard_right,
             caller_said,
             stt_text,
             agent_text: story.said,
@@ -134,14 +137,7 @@ impl Story {
 fn heard_words(index: usize, play: &Play) -> String {
     let from = play.turns.get(index).map_or(u64::MAX, |turn| turn.said_to);
     let to = play.turns.get(index + 1).map_or(u64::MAX, |turn| turn.said_to);
-    let mut words = String::new();
-    for block in play.recording.blocks.iter().filter(|block| (from..to).contains(&block.start)) {
-        if block.first && !words.is_empty() {
-            words.push(' ');
-        }
-        words.push_str(&block.text);
-    }
-    words
+    words_of(play.recording.blocks.iter().filter(|block| (from..to).contains(&block.start)))
 }
 
 /// Adds what only the other end can measure: how long the answer's first audio took to the ear, less its half of the

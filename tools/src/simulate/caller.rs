@@ -225,6 +225,19 @@ impl<C: Connector> fmt::Debug for Caller<C> {
     }
 }
 
+/// The words of these blocks; a space between utterances.
+#[must_use]
+pub fn words_of<'a>(blocks: impl IntoIterator<Item = &'a HeardBlock>) -> String {
+    let mut words = String::new();
+    for block in blocks {
+        if block.first && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(&block.text);
+    }
+    words
+}
+
 /// A call as it was at the caller's end.
 #[non_exhaustive]
 #[derive(Debug, Clone)]
