@@ -91,8 +91,9 @@ fn alaw_to_linear(code: u8) -> i16 {
 fn linear_to_alaw(sample: i16) -> u8 {
     let magnitude = i32::from(sample ^ (sample >> 15)) >> 4;
     // Up to 31 the code is the magnitude; from 16 up the exponent counts the segments, 16 being the first of segment 1.
-    let by_exponent = ((magnitude as f32).to_bits() >> 19).wrapping_sub(SEGMENT_ZERO - (4 << 4));
-    let code = if magnitude < 16 { magnitude as u32 } else { by_exponent };
+    let by_exponent = ((magnitude as f32).to_bits() >> 19) as i32 - (SEGMENT_ZERO - (4 << 4)) as i32;
+    // Below 16 the exponent counts too few, so the larger of the two is right on both sides.
+    let code = by_exponent.max(magnitude.min(16));
     code as u8 ^ ALAW_TOGGLE ^ plus_bit(sample)
 }
 
