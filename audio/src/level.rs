@@ -3,7 +3,7 @@
 //! Levels are linear, 1.0 being full scale; [`to_dbfs`] turns them into decibels. By that measure a full-scale
 //! sine has a peak of 0 dBFS and an RMS of −3 dBFS.
 
-use crate::simd::widest;
+use crate::simd::{Kernel, widest, widest_of};
 
 /// The largest magnitude; 0 for an empty frame. NaN counts as silence.
 #[must_use]
@@ -36,7 +36,20 @@ pub fn energy(frame: &[f32]) -> f32 {
 ///
 /// Kept as sixteen partial sums: a float sum in strict order is one long chain the compiler may not split.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    widest(|| {
+    widest_of(SumOfProducts { a, b })
+}
+/// See [`dot`].
+struct SumOfProducts<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl Kernel for SumOfProducts<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let Self { a, b } = self;
         let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
         let mut sums = [0.0_f32; LANES];
         for (a, b) in a.iter().zip(b) {
@@ -45,7 +58,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             }
         }
         sums.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| a * b)).sum()
-    })
+    }
 }
 
 /// 20 log₁₀ of a linear level, never under [`FLOOR_DBFS`].

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use super::{COLUMNS_HZ, Digit, ROWS_HZ};
 use crate::SampleRate;
 use crate::level::{dot, energy};
-use crate::simd::widest;
+use crate::simd::{Kernel, widest_of};
 use crate::tame::tame;
 
 /// What a [`DtmfDetector`] heard. Positions count samples from the start of the stream, within some 5 ms.
@@ -251,14 +251,14 @@ impl Table {
     fn candidate(&self, samples: &[f32], folded: &mut [f32]) -> Option<Candidate> {
         let (before, after) = samples.split_at(self.hop);
         let (even, odd) = folded.split_at_mut(self.hop);
-        widest(|| fold(before, after, &self.window, even, odd));
+        widest_of(Fold { before, after, window: &self.window, even, odd });
         // Windowed energy: the squares of sum and difference hold each sample's twice.
         let total = energy(folded) / 2.0;
         if total < QUIETEST * self.hop as f32 {
             return None;
         }
         let (even, odd) = folded.split_at(self.hop);
-        let bins = widest(|| spectrum(even, odd, &self.waves));
+        let bins = widest_of(Spectrum { even, odd, waves: &self.waves });
         let row = strongest(&bins[..4])?;
         let column = strongest(&bins[4..])?;
         let candidate = Candidate {
@@ -295,32 +295,56 @@ impl Table {
 
 /// Splits a window about its middle into its even and its odd part, from the middle outwards: half the
 /// multiplications of a spectrum, since cosines see only the one and sines only the other.
-#[inline(always)]
-fn fold(before: &[f32], after: &[f32], window: &[f32], even: &mut [f32], odd: &mut [f32]) {
-    let pairs = before.iter().rev().zip(after).zip(window);
-    for (((before, after), window), (even, odd)) in pairs.zip(even.iter_mut().zip(odd)) {
-        *even = window * (after + before);
-        *odd = window * (after - before);
-    }
+struct Fold<'a> {
+    before: &'a [f32],
+    after: &'a [f32],
+    window: &'a [f32],
+    even: &'a mut [f32],
+    odd: &'a mut [f32],
 }
 
-#[inline(always)]
-fn spectrum(even: &[f32], odd: &[f32], waves: &[[f32; 16]]) -> [Bin; 8] {
-    // Four sets of sums, for the latency of the additions.
-    let mut sums = [[0.0_f32; 16]; 4];
-    let (even, odd, waves) = (even.as_chunks::<4>().0, odd.as_chunks::<4>().0, waves.as_chunks::<4>().0);
-    for ((even, odd), waves) in even.iter().zip(odd).zip(waves) {
-        for (((even, odd), waves), sums) in even.iter().zip(odd).zip(waves).zip(&mut sums) {
-            for (sum, wave) in sums[..8].iter_mut().zip(&waves[..8]) {
-                *sum += even * wave;
-            }
-            for (sum, wave) in sums[8..].iter_mut().zip(&waves[8..]) {
-                *sum += odd * wave;
-            }
+impl Kernel for Fold<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { before, after, window, even, odd } = self;
+        let pairs = before.iter().rev().zip(after).zip(window);
+        for (((before, after), window), (even, odd)) in pairs.zip(even.iter_mut().zip(odd)) {
+            *even = window * (after + before);
+            *odd = window * (after - before);
         }
     }
-    let total = |wave: usize| (sums[0][wave] + sums[1][wave]) + (sums[2][wave] + sums[3][wave]);
-    core::array::from_fn(|wave| Bin { cosine: total(wave), sine: total(8 + wave) })
+}
+/// The eight frequencies of a folded window.
+struct Spectrum<'a> {
+    even: &'a [f32],
+    odd: &'a [f32],
+    waves: &'a [[f32; 16]],
+}
+
+impl Kernel for Spectrum<'_> {
+    type Output = [Bin; 8];
+
+    #[inline(always)]
+    fn run(self) -> [Bin; 8] {
+        let Self { even, odd, waves } = self;
+        // Four sets of sums, for the latency of the additions.
+        let mut sums = [[0.0_f32; 16]; 4];
+        let (even, odd, waves) = (even.as_chunks::<4>().0, odd.as_chunks::<4>().0, waves.as_chunks::<4>().0);
+        for ((even, odd), waves) in even.iter().zip(odd).zip(waves) {
+            for (((even, odd), waves), sums) in even.iter().zip(odd).zip(waves).zip(&mut sums) {
+                for (sum, wave) in sums[..8].iter_mut().zip(&waves[..8]) {
+                    *sum += even * wave;
+                }
+                for (sum, wave) in sums[8..].iter_mut().zip(&waves[8..]) {
+                    *sum += odd * wave;
+                }
+            }
+        }
+        let total = |wave: usize| (sums[0][wave] + sums[1][wave]) + (sums[2][wave] + sums[3][wave]);
+        core::array::from_fn(|wave| Bin { cosine: total(wave), sine: total(8 + wave) })
+    }
 }
 
 /// The bin of a group that stands well over the three others.

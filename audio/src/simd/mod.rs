@@ -17,6 +17,26 @@ pub(crate) fn widest<R>(kernel: impl FnOnce() -> R) -> R {
     kernel()
 }
 
+/// A kernel too large for the compiler to inline of its own accord, whose `run` is marked `#[inline(always)]`.
+///
+/// A closure cannot be marked, and one that is not inlined is compiled for the baseline alone.
+pub(crate) trait Kernel {
+    type Output;
+
+    fn run(self) -> Self::Output;
+}
+
+/// As [`widest`], for a [`Kernel`].
+#[inline]
+pub(crate) fn widest_of<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        // SAFETY: the features the function is compiled for were just found on this machine.
+        return unsafe { with_avx2_of(kernel) };
+    }
+    kernel.run()
+}
+
 /// Whether the machine has AVX2 and FMA; the answer is cached by `std` after the first call.
 #[cfg(target_arch = "x86_64")]
 #[inline]
@@ -28,4 +48,10 @@ pub(crate) fn has_avx2() -> bool {
 #[target_feature(enable = "avx2,fma")]
 fn with_avx2<R>(kernel: impl FnOnce() -> R) -> R {
     kernel()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn with_avx2_of<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
 }
