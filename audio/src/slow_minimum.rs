@@ -3,10 +3,12 @@
 /// The least of the last `memory` values or so, kept as the minima of a few slots of time.
 ///
 /// After R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics"
-/// (2001): slots instead of every value, so a push costs a handful of comparisons.
+/// (2001): slots instead of every value, so a push costs two comparisons.
 #[derive(Debug, Clone)]
 pub(crate) struct SlowMinimum {
     slots: [f32; SLOTS],
+    /// The least of the slots.
+    past: f32,
     current: f32,
     count: u32,
     per_slot: u32,
@@ -18,6 +20,7 @@ impl SlowMinimum {
         let per_slot = memory.div_ceil(SLOTS as u32);
         Self {
             slots: [f32::INFINITY; SLOTS],
+            past: f32::INFINITY,
             current: f32::INFINITY,
             count: 0,
             per_slot: if per_slot == 0 { 1 } else { per_slot },
@@ -27,11 +30,12 @@ impl SlowMinimum {
     /// Takes one value in and returns the minimum, that value included.
     pub(crate) fn push(&mut self, value: f32) -> f32 {
         self.current = self.current.min(value);
-        let least = self.slots.iter().copied().fold(self.current, f32::min);
+        let least = self.past.min(self.current);
         self.count += 1;
         if self.count == self.per_slot {
             self.slots.rotate_right(1);
             self.slots[0] = self.current;
+            self.past = self.slots.iter().copied().fold(f32::INFINITY, f32::min);
             self.current = f32::INFINITY;
             self.count = 0;
         }
@@ -41,6 +45,7 @@ impl SlowMinimum {
     /// Forgets every value.
     pub(crate) fn reset(&mut self) {
         self.slots = [f32::INFINITY; SLOTS];
+        self.past = f32::INFINITY;
         self.current = f32::INFINITY;
         self.count = 0;
     }

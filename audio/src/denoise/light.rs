@@ -22,7 +22,8 @@ pub struct LightDenoiser {
     input: Vec<f32>,
     /// Sums of overlapping windows; the first half is complete.
     output: Vec<f32>,
-    values: Vec<(f32, f32)>,
+    re: Vec<f32>,
+    im: Vec<f32>,
     bins: Vec<Bin>,
     /// Samples of the current half window that came and went.
     at: usize,
@@ -50,7 +51,8 @@ impl LightDenoiser {
             window: (0..size).map(|n| (half_turn * n as f32).sin()).collect(),
             input: vec![0.0; size],
             output: vec![0.0; size],
-            values: vec![(0.0, 0.0); size],
+            re: vec![0.0; size],
+            im: vec![0.0; size],
             bins: vec![bin; size / 2 + 1],
             at: 0,
             is_first: true,
@@ -59,26 +61,27 @@ impl LightDenoiser {
 
     /// Cleans the window that just became complete and adds it to the output.
     fn turn(&mut self) {
-        for ((value, sample), window) in self.values.iter_mut().zip(&self.input).zip(&self.window) {
-            *value = (sample * window, 0.0);
+        for ((value, sample), window) in self.re.iter_mut().zip(&self.input).zip(&self.window) {
+            *value = sample * window;
         }
-        self.fft.process(&mut self.values);
-        let size = self.values.len();
+        self.im.fill(0.0);
+        self.fft.process(&mut self.re, &mut self.im);
+        let size = self.re.len();
         let is_first = core::mem::take(&mut self.is_first);
         for (k, bin) in self.bins.iter_mut().enumerate() {
-            let (re, im) = self.values[k];
+            let (re, im) = (self.re[k], self.im[k]);
             let gain = bin.gain(re * re + im * im + POWER_FLOOR, is_first);
-            // With its parts swapped the second transform is the inverse.
-            self.values[k] = (im * gain, re * gain);
+            (self.re[k], self.im[k]) = (re * gain, im * gain);
             if k > 0 && k < size / 2 {
-                self.values[size - k] = (-im * gain, re * gain);
+                (self.re[size - k], self.im[size - k]) = (re * gain, -im * gain);
             }
         }
-        self.fft.process(&mut self.values);
+        // With its parts swapped the second transform is the inverse.
+        self.fft.process(&mut self.im, &mut self.re);
         let half = size / 2;
         self.output.copy_within(half.., 0);
         self.output[half..].fill(0.0);
-        for ((sum, (_, sample)), window) in self.output.iter_mut().zip(&self.values).zip(&self.window) {
+        for ((sum, sample), window) in self.output.iter_mut().zip(&self.re).zip(&self.window) {
             *sum += sample * window / size as f32;
         }
         self.input.copy_within(half.., 0);

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::slow_minimum::SlowMinimum;
 use crate::tame::tame;
-use crate::{FrameSpec, SampleRate};
+use crate::{FrameSpec, SampleRate, level};
 
 mod score;
 
@@ -169,9 +169,13 @@ impl VoiceDetector {
     pub fn process(&mut self, frame: &[f32]) -> VoiceActivity {
         assert_eq!(frame.len(), self.spec.samples(), "a frame here is {} samples", self.spec.samples());
         let before = self.decision.speaking;
-        for &sample in frame {
-            self.hop[self.filled] = tame(sample);
-            self.filled += 1;
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let space = &mut self.hop[self.filled..];
+            let (now, later) = rest.split_at(rest.len().min(space.len()));
+            space.iter_mut().zip(now).for_each(|(to, from)| *to = tame(*from));
+            self.filled += now.len();
+            rest = later;
             if self.filled == self.hop.len() {
                 self.filled = 0;
                 self.decision.weigh(&self.hop, self.source.as_mut());
@@ -253,7 +257,7 @@ impl Decision {
     }
 
     fn weigh(&mut self, hop: &[f32], source: &mut dyn SpeechScore) {
-        let power = hop.iter().map(|sample| sample * sample).sum::<f32>() / hop.len() as f32;
+        let power = level::energy(hop) / hop.len() as f32;
         if power < self.min_power {
             // Nothing to hear: the source is spared the work, and what it knows of the noise stays as it was.
             self.score = 0.0;

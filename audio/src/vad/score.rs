@@ -83,8 +83,14 @@ impl SpectralScore {
 
     /// Mean log-likelihood ratio of speech over the bands, updating what each knows of its noise.
     fn likelihood(&mut self) -> f32 {
-        let sum: f32 = self.bands.iter_mut().map(|band| band.likelihood(band.power(&self.power))).sum();
-        (sum / self.bands.len() as f32).min(FULL_RATIO)
+        let (mut sum, mut product) = (0.0, 1.0);
+        for band in &mut self.bands {
+            let (exponent, normaliser) = band.likelihood(band.power(&self.power));
+            sum += exponent;
+            // One logarithm of a product for nineteen of its factors; each is under 400, so a double holds it.
+            product *= f64::from(normaliser);
+        }
+        ((sum - product.ln() as f32) / self.bands.len() as f32).min(FULL_RATIO)
     }
 }
 
@@ -137,15 +143,17 @@ impl Band {
         bins.iter().sum::<f32>() / bins.len() as f32 + POWER_FLOOR
     }
 
-    fn likelihood(&mut self, power: f32) -> f32 {
+    /// The likelihood ratio: the exponent of its numerator, and its denominator.
+    fn likelihood(&mut self, power: f32) -> (f32, f32) {
         self.smoothed += (power - self.smoothed) * SMOOTHING;
         let minimum = self.minimum.push(self.smoothed);
         self.noise = self.noise.clamp(minimum, minimum * NOISE_SPAN);
         let posterior = (power / self.noise).min(MAX_RATIO);
         // Decision-directed: most of what the last hop held, a little of what this one shows.
         let prior = PERSISTENCE * self.clean + (1.0 - PERSISTENCE) * (posterior - 1.0).max(0.0);
-        self.clean = posterior * (prior / (1.0 + prior)).powi(2);
-        posterior * prior / (1.0 + prior) - prior.ln_1p()
+        let share = prior / (1.0 + prior);
+        self.clean = posterior * share * share;
+        (posterior * share, 1.0 + prior)
     }
 
     /// Moves the noise towards the smoothed power, as far as the hop was noise.
