@@ -50,7 +50,7 @@ use crate::wavfile::{SpeechWriter, WavError};
 ///         _ => {}
 ///     }
 /// }
-/// assert!(speech.len() > 10_000);
+/// assert!(speech.len() > 5_000);
 /// # Ok(())
 /// # }
 /// ```
