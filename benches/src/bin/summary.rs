@@ -88,6 +88,12 @@ fn table(groups: &Groups) -> String {
             let _ = writeln!(text, "| {job} | {member} | {} | {share:.4} % | {times} |", time(*nanos));
         }
     }
+    if let Some(members) = groups.get(RECEIVE_PATH) {
+        text.push_str("\nHow many calls one core can hear by these times, doing nothing else:\n\n");
+        for (member, nanos) in members {
+            let _ = writeln!(text, "- {member}: {:.0}", 20e6 / nanos);
+        }
+    }
     text.push('\n');
     text
 }
@@ -125,6 +131,9 @@ fn today() -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year}-{month:02}-{day:02}")
 }
+
+/// The group that is all a call needs done to each frame it hears.
+const RECEIVE_PATH: &str = "receive path";
 
 const BEGIN: &str = "<!-- measured -->";
 const END: &str = "<!-- end of measured -->";
