@@ -131,7 +131,7 @@ impl PcmSpec {
 /// # Errors
 /// It is empty, ends in the middle of a sample, is larger than any message may be, or begins with
 /// the header of an audio file.
-pub(super) fn check(audio: &[u8], begins: bool) -> Result<(), Refusal> {
+pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
     if audio.is_empty() {
         return Err(Refusal::new(
             VendorError::NoAudioData,
@@ -190,13 +190,13 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_samples_are_refused() {
-        assert_eq!(check(&[], true).unwrap_err().error, VendorError::NoAudioData);
+        assert_eq!(check_speech(&[], true).unwrap_err().error, VendorError::NoAudioData);
         for (name, audio) in [("wav", &b"RIFF\0\0\0\0WAVE"[..]), ("ogg", b"OggS"), ("odd", &[0; 641])] {
-            let error = check(audio, true).unwrap_err().error;
+            let error = check_speech(audio, true).unwrap_err().error;
             assert!(matches!(error, VendorError::AudioProcessingFailed { .. }), "{name}");
         }
         // In the middle of an utterance the four letters are a sound like any other.
-        assert_eq!(check(b"RIFF", false), Ok(()));
+        assert_eq!(check_speech(b"RIFF", false), Ok(()));
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod wire;
 
 use std::fmt;
 
-pub use audio::{InputRate, PcmSpec};
+pub use audio::{InputRate, PcmSpec, check_speech};
 pub use chunker::{ChunkSizes, Chunker};
 pub use client::{
     AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, Heard, InterruptOutcome, LinkEnd,

@@ -23,7 +23,7 @@ impl AvatarClient {
                 remedy: "number a new utterance higher than every one before",
             });
         }
-        audio::check(audio, standing == Standing::New)?;
+        audio::check_speech(audio, standing == Standing::New)?;
         if audio.len() > Revision::A.max_message_bytes() {
             return Err(CommandError::WouldRefuse {
                 code: Code::new("agenthuman/message-too-large"),

@@ -15,7 +15,7 @@ pub use self::call::{AvatarCall, CallAnswer, CallStep};
 pub use self::desk::{AvatarDesk, AvatarDeskConfig};
 pub use self::error::ApiError;
 pub use self::session::SessionInfo;
-use super::{AspectRatio, RoomAccess};
+use super::{AspectRatio, Preflight, Revision, RoomAccess, RoomPlan};
 use crate::Secret;
 
 /// Where the REST service is, and the key for it.
@@ -61,6 +61,30 @@ impl AvatarApi {
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// The address in front of every path, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What can be checked of `session` before it is created; the room of revision A comes later.
+    #[must_use]
+    pub fn preflight<'a>(&'a self, session: &'a CreateSession) -> Preflight<'a> {
+        match session {
+            CreateSession::A { avatar_id, .. } => Preflight::new(Revision::A, self.key.expose(), avatar_id),
+            CreateSession::B { avatar, aspect_ratio, room, .. } => {
+                let mut plan = Preflight::new(Revision::B, self.key.expose(), avatar);
+                plan.aspect_ratio = Some(aspect_ratio.as_str());
+                plan.room = Some(RoomPlan {
+                    platform: room.platform.as_str(),
+                    url: &room.url,
+                    token: room.token.expose(),
+                });
+                plan
+            }
+        }
     }
 
     /// Creates a session. In revision B this starts it too.
