@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use voxline_audio::{AudioFormat, Encoding, NoiseReduction, SampleRate};
 
+use crate::simulate::agenthuman::AvatarSimulatorConfig;
+
 /// Real-time voice over WebSockets: run a phone agent, simulate the vendors, find what is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "voxline", version, about, max_term_width = 100)]
@@ -247,6 +249,8 @@ pub struct TranscribeArgs {
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum SimulateCommand {
+    /// The AgentHuman service: sessions by REST, and the avatars' WebSocket.
+    Agenthuman(SimulateAgenthumanArgs),
     /// The SLNG gateway: speech synthesis and recognition over WebSocket.
     Slng(SimulateSlngArgs),
 }
@@ -282,6 +286,21 @@ pub struct SimulateSlngArgs {
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", env = "VOXLINE_SIMULATED_KEY", hide_env_values = true)]
     pub key: Option<String>,
+}
+
+/// `voxline simulate agenthuman`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct SimulateAgenthumanArgs {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8091")]
+    pub listen: SocketAddr,
+    /// Misbehave like this vendor is known to; may be given several times. `--quirk list` lists them.
+    #[arg(long = "quirk", value_name = "NAME")]
+    pub quirks: Vec<String>,
+    /// Refuse every key but this one.
+    #[arg(long, value_name = "KEY", default_value = AvatarSimulatorConfig::KEY)]
+    pub key: String,
 }
 
 fn audio_format(text: &str) -> Result<AudioFormat, String> {

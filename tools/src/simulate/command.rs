@@ -8,8 +8,8 @@ use voxline_protocol::Secret;
 use voxline_protocol::slng::{Quirks, SlngQuirk};
 use voxline_transport::{FaultPlan, ServerTls};
 
-use super::certificate;
 use super::slng::{SlngSimulator, SlngSimulatorConfig};
+use super::{agenthuman, certificate};
 use crate::cli::{SimulateCommand, SimulateSlngArgs};
 use crate::error::{ToolError, chain};
 use crate::gateway::usage;
@@ -19,6 +19,7 @@ use crate::run::{interrupted, listen};
 /// Serves until Ctrl-C.
 pub(crate) async fn run(command: &SimulateCommand) -> Result<(), ToolError> {
     match command {
+        SimulateCommand::Agenthuman(args) => agenthuman::run(args).await,
         SimulateCommand::Slng(args) if args.quirks.iter().any(|name| name == LIST) => {
             for quirk in SlngQuirk::ALL {
                 output::result(format_args!("{:<24} {}", quirk.name(), quirk.meaning()));

@@ -1,5 +1,6 @@
 //! The other side of every wire, built for real so that no test needs a vendor.
 
+pub mod agenthuman;
 pub mod caller;
 mod certificate;
 mod command;

@@ -260,7 +260,7 @@ impl SlngSimulator {
 }
 
 /// The machine's next event; `None` once the link is over, however it ended.
-async fn next_event<M: Machine>(receiver: &mut Receiver<M>) -> Option<M::Event> {
+pub(super) async fn next_event<M: Machine>(receiver: &mut Receiver<M>) -> Option<M::Event> {
     loop {
         if let SessionEvent::Protocol(event) = receiver.next().await?.ok()? {
             return Some(event);
@@ -269,7 +269,7 @@ async fn next_event<M: Machine>(receiver: &mut Receiver<M>) -> Option<M::Event> 
 }
 
 /// Gives a command to a machine; false if it is gone, or so far behind that its link is better cut.
-fn give<M: Machine>(sender: &mut Sender<M>, command: M::Command) -> bool {
+pub(super) fn give<M: Machine>(sender: &mut Sender<M>, command: M::Command) -> bool {
     sender.try_send(command).inspect_err(|error| tracing::debug!(error = ?error, "cutting a link")).is_ok()
 }
 
@@ -281,7 +281,7 @@ async fn sleep_to(deadline: Option<Instant>) {
 }
 
 /// Tokio's clock, so that a paused one stops the gateway too.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
