@@ -35,6 +35,8 @@ pub enum Command {
     Call(CallArgs),
     /// Speaks a text into a WAV file, and tells what was waited for.
     Speak(SpeakArgs),
+    /// Has an AgentHuman avatar say a file or a text, and tells what the service confirmed.
+    Avatar(AvatarArgs),
     /// Prints what is said in a WAV file, and tells what was waited for.
     Transcribe(TranscribeArgs),
     /// Serves a vendor's side of the wire.
@@ -288,6 +290,45 @@ pub struct SimulateSlngArgs {
     pub key: Option<String>,
 }
 
+/// `voxline avatar`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct AvatarArgs {
+    /// What to say: a WAV file of 16 or 48 kHz, 16-bit, mono.
+    #[arg(value_name = "FILE.wav", required_unless_present = "text")]
+    pub file: Option<PathBuf>,
+    /// What to say instead, by the voice of the simulated SLNG gateway inside.
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    pub text: Option<String>,
+    /// The simulated service inside instead of the real one: no key, no network.
+    #[arg(long)]
+    pub simulate: bool,
+    /// The REST service; the key comes from AGENTHUMAN_API_KEY.
+    #[arg(long, value_name = "URL", default_value = "https://api.agenthuman.com")]
+    pub api: String,
+    /// The avatar.
+    #[arg(long, value_name = "ID", env = "AGENTHUMAN_AVATAR", default_value = "avat_demo")]
+    pub avatar: String,
+    /// The picture, in the revision whose room is the vendor's.
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = video)]
+    pub video: Option<(i64, i64)>,
+    /// Your own room, in the revision that wants one.
+    #[arg(long, value_name = "URL", requires = "room_token")]
+    pub room_url: Option<String>,
+    /// A token with which the avatar may join your room.
+    #[arg(long, value_name = "TOKEN", env = "VOXLINE_ROOM_TOKEN", hide_env_values = true)]
+    pub room_token: Option<String>,
+    /// Whose room it is: daily or livekit.
+    #[arg(long, value_name = "NAME", default_value = "daily")]
+    pub room_platform: String,
+    /// Where the socket is, in the revision with a room of yours.
+    #[arg(long, value_name = "URL")]
+    pub socket: Option<String>,
+    /// The folder where open sessions are noted, so that the next run ends what a killed one left.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+}
+
 /// `voxline simulate agenthuman`.
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
@@ -301,6 +342,12 @@ pub struct SimulateAgenthumanArgs {
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", default_value = AvatarSimulatorConfig::KEY)]
     pub key: String,
+}
+
+fn video(text: &str) -> Result<(i64, i64), String> {
+    let size =
+        text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    size.ok_or_else(|| "expected a width, an x and a height, as in 1280x720".to_owned())
 }
 
 fn audio_format(text: &str) -> Result<AudioFormat, String> {

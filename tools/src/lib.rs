@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod audio;
+mod avatar;
 mod call;
 pub mod cli;
 mod demo;
@@ -41,6 +42,7 @@ pub use transcribe::{Heard, Transcribing};
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Audio(command) => audio::run(&command),
+        Command::Avatar(args) => block_on(avatar::run(&args)),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => block_on(serve::run(&args)).map(|()| true),
         Command::Echo(args) => block_on(echo::run(&args)).map(|()| true),

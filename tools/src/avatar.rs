@@ -1,0 +1,242 @@
+//! `voxline avatar`: has an avatar say a file or a text, and tells what the service confirmed.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hound::{SampleFormat, WavReader};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+use voxline_audio::{AudioFormat, SampleRate};
+use voxline_protocol::Secret;
+use voxline_protocol::agenthuman::{
+    AvatarApi, AvatarEvent, CreateSession, InputRate, PcmSpec, Revision, RoomAccess, RoomPlatform, SpeechEnd,
+    SpeechReport, VideoSize, check_speech,
+};
+use voxline_protocol::slng::{Service, TtsConfig};
+use voxline_session::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
+use voxline_transport::{HttpClient, WebSocketConnector};
+
+use crate::cli::AvatarArgs;
+use crate::error::{ToolError, chain};
+use crate::gateway::{Gateway, usage};
+use crate::output;
+use crate::run::{interrupted, listen};
+use crate::simulate::agenthuman::{AvatarSimulator, AvatarSimulatorConfig};
+use crate::speak::{Speaking, Spoken};
+
+/// Says it; true if all of it was confirmed.
+pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
+    let (rate, audio) = speech(args).await?;
+    let config = config(args, rate)?;
+    // Dropped at the end, and the service in it with it.
+    let mut simulated = JoinSet::new();
+    let api = api(args, &mut simulated).await?;
+    let opening = Avatar::open(HttpClient::new(), WebSocketConnector::new, api, config);
+    let mut avatar = tokio::select! {
+        opened = opening => opened.map_err(|error| failed(&error))?,
+        () = interrupted() => return Ok(false),
+    };
+    avatar.say(audio).await.map_err(|error| failed(&error))?;
+    let said = tokio::select! {
+        report = listen_to(&mut avatar) => report,
+        () = interrupted() => {
+            output::note("interrupted");
+            None
+        }
+    };
+    let is_whole = said.as_ref().is_some_and(|report| report.end == SpeechEnd::Confirmed);
+    if let Some(report) = &said {
+        tell(report, rate);
+        // Ending the session ends the picture, so the avatar is let finish what it was given.
+        wait_for(report.plays_until).await;
+    }
+    avatar.close().await.map_err(|error| failed(&error))?;
+    Ok(is_whole)
+}
+
+/// What is to be said, refused here if the service would refuse it.
+async fn speech(args: &AvatarArgs) -> Result<(InputRate, Bytes), ToolError> {
+    let (rate, audio) = match (&args.file, &args.text) {
+        (Some(path), _) => read(path)?,
+        (None, Some(text)) => (InputRate::Hz16000, synthesise(text).await?),
+        (None, None) => return Err(ToolError::Usage("give a FILE.wav or --text".to_owned())),
+    };
+    check_speech(&audio, true).map_err(usage)?;
+    if audio.len() > Revision::A.max_message_bytes() {
+        return Err(ToolError::Usage(format!(
+            "agenthuman/message-too-large: speech of {} bytes; the service takes 100 MB, so split the file",
+            audio.len()
+        )));
+    }
+    Ok((rate, audio))
+}
+
+fn read(path: &Path) -> Result<(InputRate, Bytes), ToolError> {
+    let refused = |error: hound::Error| {
+        let words = format!("`{}`: {}; give a WAV file", path.display(), chain(&error));
+        ToolError::Usage(words)
+    };
+    let mut reader = WavReader::open(path).map_err(refused)?;
+    let spec = reader.spec();
+    let source = PcmSpec::new(spec.sample_rate, spec.channels, spec.bits_per_sample);
+    let source = if spec.sample_format == SampleFormat::Float { source.float() } else { source };
+    let rate = InputRate::for_source(source).map_err(usage)?;
+    let samples = reader.samples::<i16>().collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    Ok((rate, bytes_of(&samples)))
+}
+
+async fn synthesise(text: &str) -> Result<Bytes, ToolError> {
+    let gateway = Gateway::open(None).await?;
+    let connector = gateway.connector(Service::Tts, "slng/deepgram/aura:2-en")?;
+    let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz16000), "aura-2-thalia-en");
+    let mut speaking = Speaking::begin(connector, config, text).await?;
+    let mut samples = Vec::new();
+    while let Some(spoken) = speaking.next().await? {
+        match spoken {
+            Spoken::Again => samples.clear(),
+            Spoken::Audio(more) => samples.extend(more),
+            Spoken::LinkLost => {}
+            Spoken::Warning(words) => output::note(words),
+        }
+    }
+    Ok(bytes_of(&samples))
+}
+
+fn bytes_of(samples: &[i16]) -> Bytes {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
+fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError> {
+    let avatar = args.avatar.as_str();
+    let create = match (&args.room_url, &args.room_token) {
+        (Some(url), Some(token)) => {
+            let token =
+                Secret::new(token).map_err(|error| ToolError::Usage(format!("--room-token: {error}")))?;
+            let room = match RoomPlatform::parse(&args.room_platform).map_err(usage)? {
+                RoomPlatform::LiveKit => RoomAccess::livekit(url, token),
+                RoomPlatform::Daily | _ => RoomAccess::daily(url, token),
+            };
+            CreateSession::revision_b(avatar, room)
+        }
+        _ => CreateSession::revision_a(avatar),
+    };
+    let mut config = AvatarConfig::new(create).with_rate(rate).with_max_unsent(LONGEST_FILE);
+    if let Some((width, height)) = args.video {
+        config = config.with_video(VideoSize::new(width, height).map_err(usage)?);
+    }
+    if let Some(url) = &args.socket {
+        config = config.with_socket_url(url);
+    }
+    Ok(match journal(args)? {
+        Some(journal) => config.with_journal(journal),
+        None => config,
+    })
+}
+
+/// Where open sessions are noted; a simulated service forgets them by itself.
+fn journal(args: &AvatarArgs) -> Result<Option<Journal>, ToolError> {
+    let home = || {
+        let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+        let state = state.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/state")))?;
+        Some(state.join("voxline/avatar"))
+    };
+    let folder = match &args.journal {
+        Some(folder) => Some(folder.clone()),
+        None if args.simulate => None,
+        None => home(),
+    };
+    let opened = folder.map(|folder| Journal::open(&folder).map_err(|error| (folder, error))).transpose();
+    opened.map_err(|(folder, error)| {
+        let words =
+            format!("cannot make the journal `{}`: {error}; choose another with --journal", folder.display());
+        ToolError::Usage(words)
+    })
+}
+
+async fn api(args: &AvatarArgs, simulated: &mut JoinSet<()>) -> Result<AvatarApi, ToolError> {
+    if args.simulate {
+        let listener = listen("127.0.0.1:0").await?.with_config(AvatarSimulator::listener_config());
+        let address = listener.local_address();
+        let service = AvatarSimulator::new(&format!("ws://{address}"), AvatarSimulatorConfig::default());
+        simulated.spawn(async move { service.serve(listener).await });
+        let key = Secret::new(AvatarSimulatorConfig::KEY).map_err(usage)?;
+        return AvatarApi::new(key).with_base(&format!("http://{address}")).map_err(usage);
+    }
+    let key = env::var("AGENTHUMAN_API_KEY").map_err(|_| {
+        let words = "AGENTHUMAN_API_KEY is not set; set it to the service's key, or use --simulate";
+        ToolError::Usage(words.to_owned())
+    })?;
+    let key = Secret::new(&key).map_err(|error| ToolError::Usage(format!("AGENTHUMAN_API_KEY: {error}")))?;
+    AvatarApi::new(key).with_base(&args.api).map_err(usage)
+}
+
+/// Tells what happens until the utterance has its account.
+async fn listen_to(avatar: &mut Avatar) -> Option<SpeechReport> {
+    while let Some(notice) = avatar.next().await {
+        match notice {
+            AvatarNotice::Created { session_id } => output::note(format_args!("created {session_id}")),
+            AvatarNotice::LeftoverEnded { session_id } => {
+                output::note(format_args!("ended {session_id}, which an earlier run had left open"));
+            }
+            AvatarNotice::Recovering { recovery } => {
+                output::note(format_args!("link lost, bringing it back: {recovery:?}"));
+            }
+            AvatarNotice::Refused(error) => output::note(chain(&error)),
+            AvatarNotice::Protocol(AvatarEvent::Speech(report)) => return Some(report),
+            AvatarNotice::Protocol(AvatarEvent::Established { took, .. }) => {
+                output::note(format_args!("established after {} ms", took.as_millis()));
+            }
+            AvatarNotice::Protocol(AvatarEvent::Chunk(receipt)) => output::note(format_args!(
+                "confirmed samples {} to {} after {} ms",
+                receipt.samples.start,
+                receipt.samples.end,
+                receipt.queueing.as_millis()
+            )),
+            AvatarNotice::Protocol(AvatarEvent::ServiceError(error)) => output::note(error),
+            AvatarNotice::Protocol(_) | AvatarNotice::Ended { .. } | AvatarNotice::State(_) | _ => {}
+        }
+    }
+    None
+}
+
+fn tell(report: &SpeechReport, rate: InputRate) {
+    let seconds = |samples| rate.sample_rate().duration_of(samples).as_secs_f64();
+    output::result(format_args!("speech     {:.2} s", seconds(report.given)));
+    output::result(format_args!(
+        "confirmed  {:.2} s in {} messages",
+        seconds(report.confirmed_until),
+        report.chunks
+    ));
+    output::result(format_args!(
+        "queueing   {} ms in all, {} ms at most for one",
+        report.queueing.as_millis(),
+        report.slowest.as_millis()
+    ));
+    if report.end != SpeechEnd::Confirmed {
+        output::result(format_args!("ended      {:?}", report.end));
+    }
+}
+
+async fn wait_for(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::select! {
+            () = sleep_until(moment.into()) => {}
+            () = interrupted() => output::note("interrupted"),
+        }
+    }
+}
+
+/// What was found before anything was sent is a mistake in what was typed; the rest is a failure.
+fn failed(error: &AvatarError) -> ToolError {
+    let words = format!("{}: {}", error.code(), chain(error));
+    if matches!(error, AvatarError::Preflight(_) | AvatarError::Refused(_)) {
+        ToolError::Usage(words)
+    } else {
+        ToolError::Failed(words)
+    }
+}
+
+/// More than 100 MB at 16 kHz.
+const LONGEST_FILE: Duration = Duration::from_secs(3600);
