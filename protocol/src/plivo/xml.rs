@@ -59,16 +59,23 @@ impl StreamXml {
     /// # Errors
     /// The address is no `wss://` one with a public host, or is too long.
     pub fn two_way(url: &str) -> Result<Self, XmlError> {
-        Ok(Self {
-            url: check_stream_url(url)?,
-            tracks: None,
-            keep_call_alive: true,
-            format: AudioFormat::PHONE,
-            timeout: None,
-            status: None,
-            headers: String::new(),
-            noise_cancellation: None,
-        })
+        let host = check_url(url, "wss://")?;
+        if is_private(&host) {
+            return Err(XmlError::Host { host });
+        }
+        Ok(Self::stream(url))
+    }
+
+    /// A two-way stream to a simulated Plivo's neighbour: `ws://` to a loopback host, where the real one cannot reach.
+    ///
+    /// # Errors
+    /// The address is no `ws://` one of a loopback host, or is too long.
+    pub fn on_loopback(url: &str) -> Result<Self, XmlError> {
+        let host = check_url(url, "ws://")?;
+        if !is_loopback(&host) {
+            return Err(XmlError::Scheme { url: url.to_owned() });
+        }
+        Ok(Self::stream(url))
     }
 
     /// A stream that only listens, while the rest of the call goes on.
@@ -144,6 +151,19 @@ impl StreamXml {
             Ok(Self { noise_cancellation: Some(level), ..self })
         } else {
             Err(XmlError::NoiseLevel(level))
+        }
+    }
+
+    fn stream(url: &str) -> Self {
+        Self {
+            url: url.trim().to_owned(),
+            tracks: None,
+            keep_call_alive: true,
+            format: AudioFormat::PHONE,
+            timeout: None,
+            status: None,
+            headers: String::new(),
+            noise_cancellation: None,
         }
     }
 
@@ -242,14 +262,15 @@ pub(super) fn content_type(format: AudioFormat) -> String {
     format!("{};rate={}", mime(format.encoding).unwrap_or_default(), rate.hz())
 }
 
-fn check_stream_url(url: &str) -> Result<String, XmlError> {
+/// The host of an address of this scheme.
+fn check_url(url: &str, scheme: &str) -> Result<String, XmlError> {
     let url = url.trim();
     let chars = url.chars().count();
     if chars > MAX_URL {
         return Err(XmlError::TooLong { chars });
     }
     let bad = || XmlError::Scheme { url: url.to_owned() };
-    let rest = url.strip_prefix("wss://").ok_or_else(bad)?;
+    let rest = url.strip_prefix(scheme).ok_or_else(bad)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
@@ -259,10 +280,12 @@ fn check_stream_url(url: &str) -> Result<String, XmlError> {
     if host.is_empty() || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad());
     }
-    if is_private(host) {
-        return Err(XmlError::Host { host: host.to_owned() });
-    }
-    Ok(url.to_owned())
+    Ok(host.to_owned())
+}
+
+fn is_loopback(host: &str) -> bool {
+    use std::net::IpAddr;
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 fn is_private(host: &str) -> bool {
@@ -329,6 +352,16 @@ mod tests {
         assert!(xml().with_header("a", "x,y=z").is_err());
         assert!(xml().with_header("a", &"x".repeat(511)).is_err());
         assert!(xml().with_status_callback("ftp://a").is_err());
+    }
+
+    #[test]
+    fn a_plain_stream_stays_on_this_machine() {
+        for url in ["ws://127.0.0.1:8080/s", "ws://localhost/s", "ws://[::1]:9/s"] {
+            assert!(StreamXml::on_loopback(url).is_ok(), "{url}");
+        }
+        for url in ["ws://voice.example.com/s", "wss://127.0.0.1/s", "ws://10.0.0.1/s", "ws://"] {
+            assert!(StreamXml::on_loopback(url).is_err(), "{url}");
+        }
     }
 
     #[test]
