@@ -20,7 +20,7 @@ mod shared;
 mod source;
 mod supervisor;
 
-pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
+pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent, StreamEnd, StreamRecord};
 pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
 pub use breaker::Breaker;
 pub use budget::Budget;

@@ -8,6 +8,7 @@ use voxline_audio::{AudioFormat, SampleRate, VoiceDetectorConfig};
 use voxline_protocol::CommandError;
 use voxline_protocol::plivo::{Digit, StreamInfo};
 
+use super::record::StreamRecord;
 use crate::{ConversationConfig, ConversationEvent, SessionError, TurnId};
 
 /// How an agent hears, speaks and takes turns.
@@ -106,8 +107,10 @@ pub enum AgentEvent {
         /// Its own words.
         message: String,
     },
-    /// The call's stream began.
+    /// The call's stream began, or goes on over another link.
     Started(StreamInfo),
+    /// A stream is over; the last thing told of it.
+    StreamEnded(StreamRecord),
 }
 
 /// What can happen to one session of a call.

@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod ear;
 mod mouth;
+mod record;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{SinkExt, StreamExt};
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use voxline_audio::AudioFormat;
 use voxline_protocol::plivo::{
-    CheckpointName, ClearedBy, PlivoCommand, PlivoEvent, PlivoStream, StreamInfo, Track,
+    CheckpointName, ClearedBy, DegradedLevel, PlivoCommand, PlivoEvent, PlivoStream, StreamInfo, Track,
 };
 use voxline_protocol::slng::{SttClient, SttCommand, SttEvent, TtsClient, TtsCommand, TtsEvent};
 use voxline_protocol::{Machine, UtteranceId};
@@ -30,6 +32,7 @@ use account::Account;
 pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
 use ear::Ear;
 use mouth::Mouth;
+pub use record::{StreamEnd, StreamRecord};
 
 /// Holds one call: hears the caller, has each turn answered by a [`Responder`], speaks the answer, and falls silent
 /// when the caller takes the floor.
@@ -48,11 +51,14 @@ pub struct Agent<R> {
     /// What was sent since the last barge-in.
     account: Account,
     interrupted: VecDeque<Interrupted>,
+    record: Option<StreamRecord>,
+    degraded: Option<Degradation>,
     round_trip: RoundTrip,
     observer: Observer,
 }
 
 type Reply = BoxStream<'static, Result<String, ResponderError>>;
+type Degradation = watch::Receiver<Option<DegradedLevel>>;
 type Observer = Box<dyn FnMut(Instant, &AgentEvent) + Send>;
 
 impl<R: Responder> Agent<R> {
@@ -78,6 +84,8 @@ impl<R: Responder> Agent<R> {
             voice: None,
             account: Account::new(),
             interrupted: VecDeque::new(),
+            record: None,
+            degraded: None,
             round_trip: RoundTrip::default(),
             observer: Box::new(|_, _| {}),
         }
@@ -87,6 +95,13 @@ impl<R: Responder> Agent<R> {
     #[must_use]
     pub fn with_round_trip(self, round_trip: RoundTrip) -> Self {
         Self { round_trip, ..self }
+    }
+
+    /// Follows the provider's callbacks about a slow link: `level` is the last one told, which shortens how far
+    /// ahead of the caller's ear audio is sent.
+    #[must_use]
+    pub fn with_degradation(self, level: watch::Receiver<Option<DegradedLevel>>) -> Self {
+        Self { degraded: Some(level), ..self }
     }
 
     /// Calls `observer` with everything that happens, on the agent's own task: it must not block.
@@ -105,6 +120,7 @@ impl<R: Responder> Agent<R> {
     /// A session ended badly. The others are closed all the same.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let outcome = self.hold_call().await;
+        self.end_record();
         let Self { phone, tts, stt, config, .. } = self;
         let limit = config.teardown;
         tokio::join!(phone.close(limit), tts.close(limit), stt.close(limit));
@@ -129,6 +145,7 @@ impl<R: Responder> Agent<R> {
                 }
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
                 (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
+                level = next_level(&mut self.degraded) => self.on_degraded(level),
                 () = sleep_to(wake) => {}
             }
             self.carry_out();
@@ -137,6 +154,13 @@ impl<R: Responder> Agent<R> {
 
     fn on_phone(&mut self, event: SessionEvent<PlivoEvent>) {
         let Some(event) = self.on_session(Leg::Phone, event) else { return };
+        if let Some(record) = StreamRecord::begun_by(now(), &event, self.record.as_ref()) {
+            self.end_record();
+            self.record = Some(record);
+        }
+        if let Some(record) = &mut self.record {
+            record.handle(&event);
+        }
         match event {
             PlivoEvent::Started(info) => self.on_started(info),
             PlivoEvent::Media(media) if media.track == Track::Inbound => self.on_caller_audio(&media.payload),
@@ -170,6 +194,20 @@ impl<R: Responder> Agent<R> {
             | PlivoEvent::Gap { .. }
             | _ => {}
         }
+    }
+
+    fn end_record(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.tell(&AgentEvent::StreamEnded(record.finished(now())));
+        }
+    }
+
+    fn on_degraded(&mut self, level: Option<DegradedLevel>) {
+        if let Some(record) = &mut self.record {
+            record.degraded.extend(level);
+        }
+        let sent = self.phone.sender.try_send(PlivoCommand::Degraded(level));
+        self.check_sent(Leg::Phone, &sent);
     }
 
     fn on_started(&mut self, info: StreamInfo) {
@@ -332,8 +370,7 @@ impl<R: Responder> Agent<R> {
             return;
         }
         self.account.sent(utterance, mouth.phone().duration_of(sound.len()));
-        let sent = self.phone.sender.try_send(PlivoCommand::Play(sound));
-        self.check_sent(Leg::Phone, &sent);
+        self.send(sound);
     }
 
     fn interrupt(&mut self, turn: TurnId, pattern: BargeInPattern) {
@@ -352,9 +389,16 @@ impl<R: Responder> Agent<R> {
         let tail = mouth.fade(unheard);
         if !tail.is_empty() {
             self.account.sent_wordless(mouth.phone().duration_of(tail.len()));
-            let sent = self.phone.sender.try_send(PlivoCommand::Play(tail));
-            self.check_sent(Leg::Phone, &sent);
+            self.send(tail);
         }
+    }
+
+    fn send(&mut self, sound: Bytes) {
+        if let Some(record) = &mut self.record {
+            record.bytes_out += sound.len() as u64;
+        }
+        let sent = self.phone.sender.try_send(PlivoCommand::Play(sound));
+        self.check_sent(Leg::Phone, &sent);
     }
 
     fn on_clear_settled(&mut self, heard: Duration) {
@@ -447,6 +491,17 @@ async fn next_piece(reply: &mut Option<(TurnId, Reply)>) -> (TurnId, Option<Resu
         Some((turn, pieces)) => (*turn, pieces.next().await),
         None => pending().await,
     }
+}
+
+/// The level that was told since the last look; never, when nobody tells any.
+async fn next_level(level: &mut Option<Degradation>) -> Option<DegradedLevel> {
+    if let Some(told) = level
+        && told.changed().await.is_ok()
+    {
+        return *told.borrow_and_update();
+    }
+    *level = None;
+    pending().await
 }
 
 async fn sleep_to(deadline: Option<Instant>) {
