@@ -1,23 +1,27 @@
 //! The phone-agent server: takes Plivo streams, and holds each call with speech from a gateway.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use http::StatusCode;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use voxline_audio::AudioFormat;
-use voxline_protocol::plivo::{PlivoConfig, PlivoStream};
+use voxline_protocol::plivo::{
+    CallId, DegradedLevel, PlivoConfig, PlivoStream, StreamCallback, StreamNotice,
+};
 use voxline_protocol::slng::{ConfigError, Route, Service, SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_protocol::{Machine, Secret};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentError, AgentEvent, PhoneCalls, Responder, RetryPolicy, Session,
-    SessionConfig, VendorLimits,
+    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Responder, RetryPolicy, Session, SessionConfig,
+    VendorLimits,
 };
-use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, RoundTrip, Transport, text_response};
+use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, Transport};
 
+use crate::desk::{FrontDesk, Origin, Verdict};
 use crate::net::Net;
 
 /// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
@@ -28,6 +32,7 @@ pub struct PhoneAgent<N, R> {
     speech: Speech,
     config: AgentConfig,
     responder: R,
+    desk: Arc<FrontDesk>,
     observer: Observer,
 }
 
@@ -37,13 +42,21 @@ pub type Observer = Arc<dyn Fn(usize, Instant, &AgentEvent) + Send + Sync>;
 impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// An agent that speaks and hears through `speech` and thinks with clones of `responder`.
     pub fn new(net: N, speech: Speech, responder: R) -> Self {
-        Self { net, speech, config: AgentConfig::default(), responder, observer: Arc::new(|_, _, _| {}) }
+        let desk = Arc::new(FrontDesk::open(Origin::FromRequest { forwarded: false }));
+        let (config, observer) = (AgentConfig::default(), Arc::new(|_, _, _: &_| {}));
+        Self { net, speech, config, responder, desk, observer }
     }
 
     /// Uses other settings.
     #[must_use]
     pub fn with_config(self, config: AgentConfig) -> Self {
         Self { config, ..self }
+    }
+
+    /// Lets `desk` decide who is let in; without one, everybody is.
+    #[must_use]
+    pub fn with_desk(self, desk: FrontDesk) -> Self {
+        Self { desk: Arc::new(desk), ..self }
     }
 
     /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
@@ -58,16 +71,13 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// Takes calls until no more can come, or `calls` have ended. A stream that Plivo dials again reaches the call
     /// it belongs to. Dropping the future ends them all.
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
-        let lines = Arc::new(Lines { calls: self.calls(), taken: AtomicUsize::new(0) });
+        let lines = Arc::new(Lines::new(self.calls()));
         let mut running = JoinSet::new();
         let mut ended = 0;
         while calls.is_none_or(|calls| ended < calls) {
             tokio::select! {
                 exchange = acceptor.accept() => match exchange {
-                    Some(exchange) if is_stream(&exchange) => {
-                        running.spawn(self.clone().take_stream(Arc::clone(&lines), exchange));
-                    }
-                    Some(exchange) => _ = running.spawn(refuse(exchange)),
+                    Some(exchange) => _ = running.spawn(self.clone().attend(Arc::clone(&lines), exchange)),
                     None => break,
                 },
                 Some(call) = running.join_next() => ended += usize::from(call.is_ok_and(|was_call| was_call)),
@@ -76,13 +86,37 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         while running.join_next().await.is_some() {}
     }
 
-    /// Takes one stream; true if a call began with it, and is over.
-    async fn take_stream<E: Exchange>(self, lines: Arc<Lines<E::Transport>>, exchange: E) -> bool {
+    /// Answers one request; true if it was a stream with which a call began, and that call is over.
+    async fn attend<E: Exchange>(self, lines: Arc<Lines<E::Transport>>, exchange: E) -> bool {
+        let response = match self.desk.receive(now(), exchange.request(), exchange.is_upgrade()) {
+            Verdict::Stream(call) => return self.take_stream(&lines, call, exchange).await,
+            Verdict::Respond(response) => response,
+            Verdict::HungUp(call, response) => {
+                let cause = call.hangup_cause.as_deref().unwrap_or("unknown");
+                tracing::info!(call = %call.call_id, cause, "the provider says that the call is over");
+                response
+            }
+            Verdict::Status(callback, response) => {
+                lines.notice(&callback);
+                response
+            }
+        };
+        // Whoever asked and left needs no answer.
+        let _ = exchange.respond(response).await;
+        false
+    }
+
+    async fn take_stream<E: Exchange>(
+        self,
+        lines: &Lines<E::Transport>,
+        call: Option<CallId>,
+        exchange: E,
+    ) -> bool {
         // Whoever is gone before the upgrade, or never says which call it is, was no call.
         let Ok(link) = exchange.upgrade().await else { return false };
         let round_trip = E::round_trip(&link);
-        let session = match lines.calls.admit(link, None).await {
-            Ok(Admission::Call { session, .. }) => session,
+        let (info, session) = match lines.calls.admit(link, call.as_ref()).await {
+            Ok(Admission::Call { info, session, .. }) => (info, session),
             Ok(Admission::Redial { info, .. }) => {
                 tracing::info!(call = %info.call_id, "the call goes on over a new link");
                 return false;
@@ -94,7 +128,11 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             }
         };
         let number = lines.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(error) = self.hold_call(number, session, round_trip).await {
+        let level = lines.follow(&info.call_id);
+        let agent = self.agent(number, session).with_round_trip(round_trip).with_degradation(level);
+        let outcome = agent.run().await;
+        lines.forget(&info.call_id);
+        if let Err(error) = outcome {
             tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
         }
         true
@@ -109,18 +147,9 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         PhoneCalls::new(PlivoConfig::default().with_max_queued(max_queued), session)
     }
 
-    /// Holds a call to its end; `round_trip` is what its first link's pings measure.
-    ///
-    /// # Errors
-    /// One of the call's sessions ended badly.
-    pub async fn hold_call(
-        self,
-        number: usize,
-        phone: Session<PlivoStream>,
-        round_trip: RoundTrip,
-    ) -> Result<(), AgentError> {
-        let now = tokio::time::Instant::now().into_std();
-        let config = &self.config;
+    /// The agent of one call, numbered for the observer. Its speech connects while the call is being heard.
+    pub fn agent(&self, number: usize, phone: Session<PlivoStream>) -> Agent<R> {
+        let (config, now) = (&self.config, now());
         let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
         let tts = self.dial(tts, &self.speech.tts);
         let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
@@ -129,10 +158,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
         let observer = Arc::clone(&self.observer);
         Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
-            .with_round_trip(round_trip)
             .with_observer(move |at, event| observer(number, at, event))
-            .run()
-            .await
     }
 
     /// A session that connects while the call is already being heard.
@@ -152,6 +178,7 @@ impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
             speech: self.speech.clone(),
             config: self.config.clone(),
             responder: self.responder.clone(),
+            desk: Arc::clone(&self.desk),
             observer: Arc::clone(&self.observer),
         }
     }
@@ -167,10 +194,50 @@ impl<N: fmt::Debug, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
     }
 }
 
-/// The calls of one listener, and how many it took.
+/// The calls of one listener.
 struct Lines<T> {
     calls: PhoneCalls<T>,
     taken: AtomicUsize,
+    levels: Mutex<HashMap<CallId, watch::Sender<Option<DegradedLevel>>>>,
+}
+
+impl<T: Transport> Lines<T> {
+    fn new(calls: PhoneCalls<T>) -> Self {
+        Self { calls, taken: AtomicUsize::new(0), levels: Mutex::default() }
+    }
+
+    /// Acts on a status callback: logs what is in order, warns of what is not, and tells the call of a slow link.
+    fn notice(&self, callback: &StreamCallback) {
+        let (call, stream) = (&callback.call_id, &callback.stream_id);
+        match &callback.notice {
+            StreamNotice::Degraded(level) => {
+                tracing::warn!(%call, %stream, ?level, "the provider cannot get rid of its audio");
+                if let Some(told) = self.levels().get(call) {
+                    told.send_replace(*level);
+                }
+            }
+            StreamNotice::Dropped(reason) => tracing::warn!(%call, %stream, ?reason, "the stream broke off"),
+            StreamNotice::Other(event) => tracing::debug!(%call, %stream, event, "unknown status"),
+            notice @ (StreamNotice::Started | StreamNotice::Stopped(_) | _) => {
+                tracing::info!(%call, %stream, ?notice, "stream");
+            }
+        }
+    }
+
+    fn follow(&self, call: &CallId) -> watch::Receiver<Option<DegradedLevel>> {
+        let (level, told) = watch::channel(None);
+        self.levels().insert(call.clone(), level);
+        told
+    }
+
+    fn forget(&self, call: &CallId) {
+        self.levels().remove(call);
+    }
+
+    fn levels(&self) -> MutexGuard<'_, HashMap<CallId, watch::Sender<Option<DegradedLevel>>>> {
+        // A map is whole after any panic of its user.
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where an agent gets its ears and its voice. Clones share the limits on redialling.
@@ -254,24 +321,10 @@ pub(crate) fn endpoint(
     Ok(Endpoint::parse(&route.url())?.with_bearer(key.clone()))
 }
 
-fn is_stream<E: Exchange>(exchange: &E) -> bool {
-    exchange.is_upgrade() && exchange.request().uri().path().trim_end_matches('/') == STREAM_PATH
+/// Tokio's clock, so that a paused one stops the agent too.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
-/// Answers what is no stream; false, for it was no call.
-async fn refuse<E: Exchange>(exchange: E) -> bool {
-    let (status, words) = match exchange.request().uri().path() {
-        HEALTH_PATH => (StatusCode::OK, "ok\n"),
-        STREAM_PATH => (StatusCode::UPGRADE_REQUIRED, "this address takes Plivo streams over WebSocket\n"),
-        _ => (StatusCode::NOT_FOUND, "the stream is at /stream\n"),
-    };
-    // Whoever asked and left needs no answer.
-    let _ = exchange.respond(text_response(status, words)).await;
-    false
-}
-
-/// Where streams arrive.
-pub const STREAM_PATH: &str = "/stream";
-const HEALTH_PATH: &str = "/healthz";
 /// Commands that may wait for a session's driver: 10 s of caller audio.
 const COMMANDS: usize = 512;

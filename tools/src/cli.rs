@@ -1,6 +1,7 @@
 //! What was typed, and nothing more: each command turns its part into a plan.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,7 +28,7 @@ pub enum Command {
     Audio(AudioCommand),
     /// Plays one whole phone conversation through every layer, on this machine, and shows what was heard.
     Demo(DemoArgs),
-    /// Runs the phone agent: Plivo streams come in at ws://ADDR/stream.
+    /// Runs the phone agent: calls come in at http://ADDR/answer, their streams at ws://ADDR/stream.
     Serve(ServeArgs),
     /// Answers each caller frame with the same audio: a line check.
     Echo(EchoArgs),
@@ -152,6 +153,21 @@ pub struct ServeArgs {
     /// Speech recognition model.
     #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/nova:3-en")]
     pub stt_model: String,
+    /// Plivo's Auth Token, or several with commas while one is rotated: whatever it did not sign is refused.
+    #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
+    pub auth_token: Option<String>,
+    /// The address Plivo calls, such as https://voice.example.com; without it, what each request asked for.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Believes X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them.
+    #[arg(long, conflicts_with = "public_url")]
+    pub trust_forwarded: bool,
+    /// Takes unsigned requests from this machine although an Auth Token is set.
+    #[arg(long)]
+    pub insecure_loopback: bool,
+    /// Appends one JSON line for each stream to this file; without it, to stderr when an Auth Token is set.
+    #[arg(long, value_name = "FILE")]
+    pub debug_log: Option<PathBuf>,
     /// Ends after this many calls; without it, on Ctrl-C.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,
@@ -173,9 +189,9 @@ pub struct EchoArgs {
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct CallArgs {
-    /// The agent's stream: ws://… or wss://….
-    #[arg(value_name = "URL")]
-    pub url: String,
+    /// The agent's stream, ws://… or wss://…, or its answer URL, http://… or https://….
+    #[arg(value_name = "URL", required_unless_present = "quirks")]
+    pub url: Option<String>,
     /// What the caller says: a WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
     #[arg(long, value_name = "FILE.wav")]
     pub audio: Option<PathBuf>,
@@ -188,9 +204,24 @@ pub struct CallArgs {
     /// How long to wait for an answer after the caller's last word.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub wait: u64,
-    /// Trusts this certificate besides the public ones, for wss:// to a test server.
+    /// Trusts this certificate besides the public ones, for wss:// and https:// to a test server.
     #[arg(long, value_name = "FILE.pem")]
     pub ca: Option<PathBuf>,
+    /// Signs webhooks and streams with this Auth Token, as Plivo does for its account.
+    #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
+    pub auth_token: Option<String>,
+    /// Tells this address how the call ended.
+    #[arg(long, value_name = "URL")]
+    pub hangup_url: Option<String>,
+    /// Misbehave as Plivo is known to; may be given several times. `--quirk list` lists them.
+    #[arg(long = "quirk", value_name = "NAME")]
+    pub quirks: Vec<String>,
+    /// The same number gives the same misbehaviour.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// This many calls at once; all must hear something.
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    pub calls: NonZeroU32,
 }
 
 /// `voxline speak`.

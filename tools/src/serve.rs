@@ -1,9 +1,17 @@
 //! `voxline serve`: the phone agent, with speech from a gateway or from the simulated one inside.
 
-use voxline_session::{AgentEvent, ConversationEvent, LegEvent};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 
-use crate::agent::{Models, PhoneAgent, STREAM_PATH, Speech};
+use voxline_protocol::Secret;
+use voxline_protocol::plivo::PlivoVerifier;
+use voxline_session::{AgentEvent, ConversationEvent, LegEvent};
+use voxline_transport::Endpoint;
+
+use crate::agent::{Models, PhoneAgent, Speech};
 use crate::cli::ServeArgs;
+use crate::debuglog::DebugLog;
+use crate::desk::{ANSWER_PATH, FrontDesk, HANGUP_PATH, Origin, STATUS_PATH, STREAM_PATH};
 use crate::error::ToolError;
 use crate::gateway::{Gateway, usage};
 use crate::net::Loopback;
@@ -16,17 +24,114 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
     let mut gateway = Gateway::open(args.slng.as_deref()).await?;
     let models = Models::new(&args.tts_model, &args.voice, &args.stt_model);
     let speech = Speech::new(&gateway.base, &gateway.key, &models).map_err(usage)?;
+    let (desk, signed) = desk(args)?;
+    let log = match &args.debug_log {
+        Some(path) => Some(DebugLog::to_file(path)?),
+        None => signed.then(DebugLog::default),
+    };
     let listener = listen(&args.listen.to_string()).await?;
     let address = listener.local_address();
     output::note(format_args!("phone agent at ws://{address}{STREAM_PATH}, speech from {}", gateway.base));
-    let agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default());
-    let agent = agent.with_observer(|call, _, event| tell(call, event));
+    tell_addresses(args, address, signed);
+    let agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default()).with_desk(desk);
+    let agent = agent.with_observer(move |call, at, event| match event {
+        AgentEvent::StreamEnded(record) => {
+            if let Some(log) = &log {
+                log.write(at, record);
+            }
+        }
+        AgentEvent::Conversation(_)
+        | AgentEvent::Dtmf(_)
+        | AgentEvent::Leg { .. }
+        | AgentEvent::Partial(_)
+        | AgentEvent::ResponderFailed { .. }
+        | AgentEvent::Started(_)
+        | _ => tell(call, event),
+    });
     tokio::select! {
         () = agent.serve(listener, args.calls) => {}
         () = interrupted() => output::note("interrupted"),
         error = gateway.ended() => return Err(error),
     }
     Ok(())
+}
+
+/// Who is let in, and whether by signature.
+fn desk(args: &ServeArgs) -> Result<(FrontDesk, bool), ToolError> {
+    let origin = match &args.public_url {
+        Some(url) => Origin::Fixed(public_base(url)?),
+        None => Origin::FromRequest { forwarded: args.trust_forwarded },
+    };
+    // Good for this process: tokens that an earlier one gave out are void.
+    let [high, low] = [0, 1].map(|half: u8| RandomState::new().hash_one(half));
+    let key = Secret::new(&format!("{high:016x}{low:016x}")).map_err(usage)?;
+    let local = args.listen.ip().is_loopback();
+    let Some(tokens) = args.auth_token.as_deref().filter(|_| !args.insecure_loopback) else {
+        if local {
+            return Ok((FrontDesk::loopback(key, origin), false));
+        }
+        let words = if args.insecure_loopback {
+            format!("--insecure-loopback goes with a loopback address; {} is none", args.listen)
+        } else {
+            format!(
+                "PLIVO_AUTH_TOKEN is not set, and {} is open to others; set it, or listen on 127.0.0.1",
+                args.listen
+            )
+        };
+        return Err(ToolError::Usage(words));
+    };
+    let tokens = tokens.split(',').map(str::trim).filter(|token| !token.is_empty());
+    let mut tokens = tokens.map(|token| Secret::new(token).map_err(usage));
+    let Some(first) = tokens.next() else {
+        return Err(ToolError::Usage(
+            "PLIVO_AUTH_TOKEN is empty; set it to the account's Auth Token".to_owned(),
+        ));
+    };
+    let mut verifier = PlivoVerifier::new(first?);
+    for token in tokens {
+        verifier = verifier.with_token(token?);
+    }
+    Ok((FrontDesk::new(verifier, key, origin), true))
+}
+
+/// Scheme and authority of a public address.
+fn public_base(url: &str) -> Result<String, ToolError> {
+    let bad = |why: &str| {
+        ToolError::Usage(format!("--public-url `{url}` {why}; give such as https://voice.example.com"))
+    };
+    let base = url.trim_end_matches('/');
+    let authority = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
+    let authority = authority.ok_or_else(|| bad("does not begin with https:// or http://"))?;
+    if authority.is_empty() || authority.contains(['/', '?', '#', '@']) || Endpoint::parse(base).is_err() {
+        return Err(bad("is no scheme and host alone"));
+    }
+    Ok(base.to_owned())
+}
+
+/// What to enter in Plivo's console, or why nothing is.
+fn tell_addresses(args: &ServeArgs, address: SocketAddr, signed: bool) {
+    if !signed {
+        let asked =
+            if args.auth_token.is_some() { "--insecure-loopback" } else { "PLIVO_AUTH_TOKEN is not set" };
+        output::note(format_args!("{asked}: unsigned calls are taken, from this machine only"));
+        return;
+    }
+    let base = args
+        .public_url
+        .as_deref()
+        .map_or_else(|| "https://YOUR-HOST".to_owned(), |url| url.trim_end_matches('/').to_owned());
+    if args.public_url.is_none() {
+        output::note(format_args!(
+            "YOUR-HOST is the public name that leads to {address}; say it with --public-url"
+        ));
+    }
+    output::note("in Plivo's console, for the application of your number:");
+    output::note(format_args!("  Answer URL  {base}{ANSWER_PATH}   (POST)"));
+    output::note(format_args!("  Hangup URL  {base}{HANGUP_PATH}   (POST)"));
+    output::note(format_args!(
+        "streams come to {}{STREAM_PATH}, status callbacks to {base}{STATUS_PATH}",
+        base.replacen("http", "ws", 1)
+    ));
 }
 
 /// One line for what whoever runs the agent would want to see.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use voxline::agent::{Models, PhoneAgent, STREAM_PATH, Speech};
+use voxline::agent::{Models, PhoneAgent, Speech};
+use voxline::desk::STREAM_PATH;
 use voxline::net::{InMemory, Net};
 use voxline::responder::ScriptedResponder;
 use voxline::simulate::caller::Caller;

@@ -153,6 +153,10 @@ fn agent_event(event: &AgentEvent) -> Value {
         AgentEvent::Started(info) => {
             json!({ "event": "started", "call": info.call_id.as_str(), "format": info.format.to_string() })
         }
+        AgentEvent::StreamEnded(record) => json!({
+            "event": "stream_ended", "links": record.links, "clears": record.clears,
+            "bytes_in": record.bytes_in, "bytes_out": record.bytes_out, "gaps": record.gaps,
+        }),
         other => json!({ "event": "other", "text": format!("{other:?}") }),
     }
 }

@@ -12,7 +12,8 @@ use voxline_session::{AgentEvent, RetryPolicy, SessionError};
 use voxline_transport::{Connector, Endpoint};
 
 use super::plan::{Mishap, Plan, PlannedTurn};
-use crate::agent::{Models, PhoneAgent, STREAM_PATH, Speech};
+use crate::agent::{Models, PhoneAgent, Speech};
+use crate::desk::STREAM_PATH;
 use crate::error::ToolError;
 use crate::net::Net;
 use crate::responder::ScriptedResponder;

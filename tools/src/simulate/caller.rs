@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use voxline_audio::AudioFormat;
-use voxline_protocol::plivo::{CallerCommand, CallerEvent, PlivoCaller, PlivoCallerConfig};
+use voxline_protocol::plivo::{CallerCommand, CallerEvent, PlivoCaller, PlivoCallerConfig, StreamStatus};
 use voxline_session::{Adopter, Receiver, Sender, Session, SessionError, SessionEvent};
 use voxline_transport::{Connector, TransportError};
 
@@ -29,6 +30,7 @@ pub struct Caller<C: Connector> {
     said_track: Vec<i16>,
     heard_track: Vec<i16>,
     last_sound: u64,
+    statuses: Option<mpsc::Sender<StreamStatus>>,
 }
 
 /// A block of tonetext as it came out of the caller's earpiece.
@@ -71,7 +73,13 @@ impl<C: Connector> Caller<C> {
             said_track: Vec::new(),
             heard_track: Vec::new(),
             last_sound: 0,
+            statuses: None,
         })
+    }
+
+    /// Tells `statuses` what Plivo would post to the status callback. One that finds no room is lost.
+    pub fn tell_statuses(&mut self, statuses: mpsc::Sender<StreamStatus>) {
+        self.statuses = Some(statuses);
     }
 
     /// Speaks from the next frame on, or after what is still being said. Gives back how long that takes.
@@ -108,13 +116,19 @@ impl<C: Connector> Caller<C> {
                 CallerEvent::Rejected { code, detail } => {
                     tracing::warn!(%code, detail, "the agent sent what Plivo refuses");
                 }
+                CallerEvent::Status(status) => {
+                    if let Some(statuses) = &self.statuses
+                        && statuses.try_send(status).is_err()
+                    {
+                        tracing::warn!(?status, "nobody posts the status callbacks");
+                    }
+                }
                 CallerEvent::Closed => return Ok(None),
                 CallerEvent::Cleared { .. }
                 | CallerEvent::Garbled { .. }
                 | CallerEvent::LinkLost(_)
                 | CallerEvent::Reached(_)
                 | CallerEvent::Started
-                | CallerEvent::Status(_)
                 | CallerEvent::Tones(_)
                 | CallerEvent::Unhandled { .. }
                 | _ => {}

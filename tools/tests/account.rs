@@ -1,0 +1,96 @@
+//! A phone agent for a Plivo account, called by a simulated Plivo: signed webhooks, signed streams, one record each.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be unwrapped is a failure")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A running `voxline serve`, killed with the test.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str], tokens: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+        command.args(["serve", "--simulate", "--listen", "127.0.0.1:0", "--calls", "1"]).args(arguments);
+        match tokens {
+            Some(tokens) => command.env("PLIVO_AUTH_TOKEN", tokens),
+            None => command.env_remove("PLIVO_AUTH_TOKEN"),
+        };
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let (_, rest) = first.split_once("ws://").unwrap_or_else(|| panic!("{first}"));
+        let address = rest.split_once('/').unwrap().0.to_owned();
+        // Unread, its output would fill the pipe.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Self { child, address }
+    }
+
+    fn call(&self, scheme: &str, path: &str, arguments: &[&str]) -> Output {
+        let url = format!("{scheme}://{}{path}", self.address);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+        command.env_remove("PLIVO_AUTH_TOKEN").args(["call", &url]).args(arguments).output().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended already needs no killing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_signed_call_is_answered_recorded_and_an_unsigned_one_refused() {
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("account-debug.jsonl");
+    let _ = fs::remove_file(&log);
+    let mut server = Server::start(&["--debug-log", log.to_str().unwrap()], Some("older-token, newer-token"));
+    for (scheme, path, arguments) in [
+        ("ws", "/stream", &[][..]),
+        ("http", "/answer", &[]),
+        ("http", "/answer", &["--auth-token", "forged"]),
+    ] {
+        let output = server.call(scheme, path, arguments);
+        assert_eq!(output.status.code(), Some(1), "{path} {arguments:?}");
+        assert!(text(&output.stderr).contains("403"), "{}", text(&output.stderr));
+    }
+
+    let hangup = format!("http://{}/hangup", server.address);
+    let arguments = ["--auth-token", "newer-token", "--say", "Hello there.", "--hangup-url", &hangup];
+    let output = server.call("http", "/answer", &arguments);
+    let (heard, notes) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{heard}{notes}");
+    assert!(heard.contains("words     You said: Hello there."), "{heard}");
+    assert!(notes.contains("call ended: 4000"), "{notes}");
+    assert!(!notes.contains("token="), "a token is not for the screen: {notes}");
+
+    assert!(server.child.wait().unwrap().success(), "it ends after its one call");
+    let records = fs::read_to_string(&log).unwrap();
+    assert_eq!(records.lines().count(), 1, "{records}");
+    let record: Value = serde_json::from_str(&records).unwrap();
+    assert_eq!((&record["reason"], &record["links"]), (&"Call hangup".into(), &1.into()), "{record}");
+    assert!(record["bytes_in"].as_u64().unwrap() > 8_000 && record["bytes_out"].as_u64().unwrap() > 8_000);
+    assert!(record["start"].as_str().unwrap() < record["end"].as_str().unwrap());
+}
+
+#[test]
+fn without_a_token_this_machine_may_call_the_stream_itself() {
+    let server = Server::start(&[], None);
+    let output =
+        server.call("ws", "/stream", &["--say", "Hello there.", "--quirk", "redials", "--seed", "7"]);
+    let heard = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{heard}{}", text(&output.stderr));
+    assert!(heard.contains("answered"), "{heard}");
+}
