@@ -249,7 +249,8 @@ impl<'a> Plan<'a> {
         let held = hold(&mut caller, &said, wait).await;
         let said_to = caller.said_to();
         let recording = caller.hang_up().await;
-        let (by_agent, broke_off) = held.map_or_else(|error| (false, Some(error)), |by_agent| (by_agent, None));
+        let (by_agent, broke_off) =
+            held.map_or_else(|error| (false, Some(error)), |by_agent| (by_agent, None));
         Ok(Held { recording, said: said.len() as u64, said_to, by_agent, broke_off })
     }
 }
@@ -292,7 +293,11 @@ fn write(path: &Path, recording: &Recording) -> Result<(), ToolError> {
 }
 
 fn unwritable(path: &Path, error: &WavError) -> ToolError {
-    ToolError::Usage(format!("{}; give a file that can be written with --out ({})", chain(error), path.display()))
+    ToolError::Usage(format!(
+        "{}; give a file that can be written with --out ({})",
+        chain(error),
+        path.display()
+    ))
 }
 
 /// Tells what was heard; true if it was anything.
