@@ -156,7 +156,7 @@ pub struct ServeArgs {
     /// Plivo's Auth Token, or several with commas while one is rotated: whatever it did not sign is refused.
     #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
-    /// The address Plivo calls, such as https://voice.example.com; without it, what each request asked for.
+    /// The address Plivo calls, such as `https://voice.example.com`; without it, what each request asked for.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Believes X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them.
