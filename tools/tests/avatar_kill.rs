@@ -25,6 +25,7 @@ fn whatever_a_kill_leaves_running_the_next_start_ends() {
     // One place: a session that is forgotten refuses the next start.
     let mut config = AvatarSimulatorConfig::default().with_max_sessions(1);
     config.try_again = 0;
+    config.calls_per_minute = u32::MAX;
     let service =
         AvatarSimulator::with_observer(&format!("ws://{address}"), config, move |session, event| {
             if let AvatarServerEvent::Speech { .. } = event {

@@ -55,6 +55,8 @@ pub struct AvatarSimulatorConfig {
     pub try_again: u32,
     /// Sessions that may run at once. 5 by default.
     pub max_sessions: usize,
+    /// REST calls a minute, 60 by default, as the service.
+    pub calls_per_minute: u32,
     /// From a piece of speech to its confirmation. 40 ms by default.
     pub confirm_delay: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for AvatarSimulatorConfig {
             quirks: Vec::new(),
             try_again: 1,
             max_sessions: 5,
+            calls_per_minute: 60,
             confirm_delay: Duration::from_millis(40),
         }
     }
@@ -126,6 +129,7 @@ impl AvatarSimulator {
         let mut desk = AvatarDeskConfig::new(config.key.as_str(), url);
         desk.try_again = config.try_again;
         desk.max_sessions = config.max_sessions;
+        desk.calls_per_minute = config.calls_per_minute;
         desk.quirks.clone_from(&config.quirks);
         Self(Arc::new(Service {
             config,
