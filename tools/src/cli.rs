@@ -202,7 +202,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "FILE.wav")]
     pub out: Option<PathBuf>,
     /// How long to wait for an answer after the caller's last word.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub wait: u64,
     /// Trusts this certificate besides the public ones, for wss:// and https:// to a test server.
     #[arg(long, value_name = "FILE.pem")]
