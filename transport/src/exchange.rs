@@ -73,7 +73,7 @@ pub fn text_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Byt
 }
 
 /// RFC 6455 §4.2.1, as far as it tells an upgrade from another request.
-pub(crate) fn wants_upgrade(request: &Request<Bytes>) -> bool {
+pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
     request.method() == Method::GET && http1::is(request.headers(), &UPGRADE, "websocket")
 }
 

@@ -5,7 +5,7 @@
 //! | open links ([`Connector`]) | [`WebSocketConnector`] | [`memory::MemoryConnector`] |
 //! | take links and requests ([`Acceptor`], [`Exchange`]) | [`WebSocketListener`] | [`memory::MemoryListener`] |
 //! | send plain requests ([`Requester`]) | [`HttpClient`] | [`memory::Network`] |
-//! | have a link without opening one | [`WebSocket::from_upgraded`] | [`memory::pair`] |
+//! | have a link without opening one | [`answer_upgrade`], [`WebSocket::from_upgraded`] | [`memory::pair`] |
 //! | break links ([`FaultPlan`], [`FaultHandle`]) | [`Faulty`], [`FaultyConnector`] | the same |
 //!
 //! Code that is generic over the traits in the first column runs unchanged on both: in production
@@ -75,5 +75,5 @@ pub use tls::{ClientTls, ServerTls, TlsError};
 pub use transport::{Connector, Incoming, Text, Transport};
 pub use websocket::{
     ListenError, ListenerConfig, StageTimeouts, WebSocket, WebSocketConfig, WebSocketConnector,
-    WebSocketExchange, WebSocketListener,
+    WebSocketExchange, WebSocketListener, answer_upgrade,
 };

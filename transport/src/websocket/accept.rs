@@ -11,19 +11,18 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use voxline_protocol::Code;
 
+use super::upgrade::{answer_upgrade, refusal};
 use super::{WebSocket, WebSocketConfig};
-use crate::exchange::{text_response, upgrade_required, wants_upgrade};
-use crate::http1::{Http1, Limits, is};
+use crate::exchange::text_response;
+use crate::http1::{Http1, Limits};
 use crate::io::BoxIo;
 use crate::tls::ServerTls;
 use crate::{Acceptor, ConnectStage, Exchange, RoundTrip, TransportError};
@@ -247,14 +246,14 @@ impl Exchange for WebSocketExchange {
     }
 
     async fn upgrade(mut self) -> Result<WebSocket, TransportError> {
-        let Some(key) = self.request.headers().get("sec-websocket-key").filter(|_| self.is_upgrade()) else {
-            self.answer(upgrade_required()).await?;
+        let response = answer_upgrade(&self.request);
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.answer(response).await?;
             return Err(TransportError::NotWebSocket {
                 authority: "the client".to_owned(),
                 what: "its request is no upgrade",
             });
-        };
-        let response = switching_protocols(key);
+        }
         bounded(self.config.websocket.connect_timeout, self.http.write_response(&response)).await?;
         let (io, early) = self.http.into_parts();
         Ok(WebSocket::new(io, early, Role::Server, &self.config.websocket).await)
@@ -340,7 +339,7 @@ async fn read(
     let mut http = Http1::new(io);
     let limits = Limits { head_bytes: config.max_head_bytes, body_bytes: config.max_body_bytes };
     let refusal = match http.read_request(limits).await {
-        Ok(request) => match malformed_upgrade(&request) {
+        Ok(request) => match refusal(&request) {
             None => return Ok(Some(WebSocketExchange { http, request, peer, config })),
             Some(response) => response,
         },
@@ -353,36 +352,6 @@ async fn read(
     http.write_response(&refusal).await.map_err(io::Error::other)?;
     http.finish().await;
     Ok(None)
-}
-
-/// The answer to an upgrade that breaks RFC 6455 §4.2.1, where it does.
-fn malformed_upgrade(request: &Request<Bytes>) -> Option<Response<Bytes>> {
-    let headers = request.headers();
-    if !wants_upgrade(request) {
-        None
-    } else if !is(headers, &CONNECTION, "upgrade") {
-        let words = "`Connection: Upgrade` is missing; does a proxy remove it?\n";
-        Some(text_response(StatusCode::BAD_REQUEST, words))
-    } else if headers.get("sec-websocket-version").is_none_or(|version| version != "13") {
-        Some(upgrade_required())
-    } else if !headers.contains_key("sec-websocket-key") {
-        Some(text_response(StatusCode::BAD_REQUEST, "`Sec-WebSocket-Key` is missing\n"))
-    } else {
-        None
-    }
-}
-
-fn switching_protocols(key: &HeaderValue) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) else {
-        unreachable!("base64 is printable ASCII")
-    };
-    headers.insert("sec-websocket-accept", accept);
-    response
 }
 
 async fn bounded<T>(

@@ -3,6 +3,7 @@
 mod accept;
 mod config;
 mod connect;
+mod upgrade;
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ pub use self::accept::{ListenError, ListenerConfig, WebSocketExchange, WebSocket
 pub use self::config::{StageTimeouts, WebSocketConfig};
 pub use self::connect::WebSocketConnector;
 pub(crate) use self::connect::upgrade_request;
+pub use self::upgrade::answer_upgrade;
 use crate::io::{BoxIo, LinkIo};
 use crate::keepalive::{Due, Keepalive, RoundTrip};
 use crate::{Incoming, Text, TransportError};
@@ -62,7 +64,8 @@ struct Watch {
 }
 
 impl WebSocket {
-    /// Speaks the server's side over a stream that some HTTP stack has already upgraded.
+    /// Speaks the server's side over a stream that some HTTP stack has already upgraded, with the
+    /// response that [`answer_upgrade`] makes.
     ///
     /// Ready at once; it is `async` because it must run inside a Tokio runtime, for its timer.
     pub async fn from_upgraded<S>(stream: S, config: &WebSocketConfig) -> Self
