@@ -9,6 +9,7 @@
 
 pub mod codes;
 mod endpoint;
+mod gate;
 mod quirk;
 mod stt;
 mod tts;
