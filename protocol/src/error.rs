@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::Code;
+use crate::{Code, UtteranceId};
 
 /// The peer broke the protocol, or broke it off. Final: the machine accepts nothing more.
 #[non_exhaustive]
@@ -151,6 +151,14 @@ pub enum CommandError {
         /// In which unit.
         unit: &'static str,
     },
+    /// This speech was not taken; what was taken of its utterance before stands.
+    #[error("{utterance}: {reason}")]
+    Speech {
+        /// Whose speech it was.
+        utterance: UtteranceId,
+        /// Why.
+        reason: Box<Self>,
+    },
     /// The vendor has an error of its own for this, so it was not sent.
     #[error("{seen}, which the vendor refuses ({code}); {remedy}")]
     WouldRefuse {
@@ -173,6 +181,7 @@ impl CommandError {
             Self::NotStarted => Code::new("command/not-started"),
             Self::PartialSample { .. } => Code::new("command/partial-sample"),
             Self::QueueFull { .. } => Code::new("command/queue-full"),
+            Self::Speech { reason, .. } => reason.code(),
             Self::WouldRefuse { code, .. } => *code,
         }
     }

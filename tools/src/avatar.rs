@@ -183,7 +183,7 @@ async fn listen_to(avatar: &mut Avatar) -> Option<SpeechReport> {
             AvatarNotice::Recovering { recovery } => {
                 output::note(format_args!("link lost, bringing it back: {recovery:?}"));
             }
-            AvatarNotice::Refused(error) => output::note(chain(&error)),
+            AvatarNotice::Refused { reason, .. } => output::note(chain(&reason)),
             AvatarNotice::Protocol(AvatarEvent::Speech(report)) => return Some(report),
             AvatarNotice::Protocol(AvatarEvent::Established { took, .. }) => {
                 output::note(format_args!("established after {} ms", took.as_millis()));

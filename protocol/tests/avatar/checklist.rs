@@ -26,6 +26,12 @@ fn say(pair: &mut Pair, id: u64, bytes: usize) -> Result<(), CommandError> {
     pair.ask(AvatarCommand::Say { utterance: UtteranceId::new(id), audio: Bytes::from(vec![0; bytes]) })
 }
 
+/// The vendor's error that speech was spared.
+fn would_refuse(said: Result<(), CommandError>) -> Option<&'static str> {
+    let Err(CommandError::Speech { reason, .. }) = said else { return None };
+    matches!(*reason, CommandError::WouldRefuse { .. }).then(|| reason.code().as_str())
+}
+
 fn ends(pair: &Pair) -> Vec<SpeechEnd> {
     let end = |(_, event): &(_, AvatarEvent)| match event {
         AvatarEvent::Speech(report) => Some(report.end.clone()),
@@ -75,10 +81,10 @@ fn line_03_audio_is_validated_before_it_is_sent() {
     for (name, audio) in [("empty", &b""[..]), ("wav", b"RIFF\0\0\0\0"), ("odd", b"\0\0\0")] {
         let audio = Bytes::copy_from_slice(audio);
         let refused = pair.ask(AvatarCommand::Say { utterance: UtteranceId::new(1), audio });
-        assert!(matches!(refused, Err(CommandError::WouldRefuse { .. })), "{name}");
+        assert!(would_refuse(refused).is_some(), "{name}");
     }
-    assert!(matches!(say(&mut pair, 1, 101_000_000), Err(CommandError::WouldRefuse { code, .. })
-        if code.as_str() == "agenthuman/message-too-large"));
+    let code = would_refuse(say(&mut pair, 1, 101_000_000));
+    assert_eq!(code, Some("agenthuman/message-too-large"));
     assert_eq!(pair.sent.len(), 1, "nothing but session.init went out");
     say(&mut pair, 1, SECOND).unwrap();
     let Message::Text(text) = &pair.sent[1].1 else { panic!() };

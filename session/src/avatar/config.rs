@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use voxline_protocol::CommandError;
 use voxline_protocol::agenthuman::{
     AvatarEvent, CreateSession, InputRate, Recovery, SessionState, VideoSize,
 };
 use voxline_protocol::daily::RoomVerdict;
+use voxline_protocol::{CommandError, UtteranceId};
 
 use super::Journal;
 use crate::RetryPolicy;
@@ -126,8 +126,14 @@ pub enum AvatarNotice {
         /// What is tried first.
         recovery: Recovery,
     },
-    /// The machine refused a command, for want of room.
-    Refused(CommandError),
+    /// Speech was not taken, for want of room or because its utterance is over: it is never said. An utterance of
+    /// which something was taken before goes on; any other gets no account.
+    Refused {
+        /// Whose speech it was.
+        utterance: UtteranceId,
+        /// Why.
+        reason: CommandError,
+    },
     /// What the room's watcher makes of what it was told.
     Room(RoomVerdict),
     /// Where the session is in its life.

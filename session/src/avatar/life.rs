@@ -10,6 +10,7 @@ use futures::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, sleep_until, timeout};
 use tracing::{debug, warn};
+use voxline_protocol::CommandError;
 use voxline_protocol::agenthuman::{
     AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, AvatarSession, Recovery, RoomAccess,
     SessionState,
@@ -214,7 +215,11 @@ impl<T: Transport> Life<T> {
     fn on_event(&mut self, live: &mut Live<T>, event: SessionEvent<AvatarEvent>) {
         let event = match event {
             SessionEvent::Protocol(event) => event,
-            SessionEvent::Refused(error) => return self.outbox.push_back(AvatarNotice::Refused(error)),
+            SessionEvent::Refused(CommandError::Speech { utterance, reason }) => {
+                return self.outbox.push_back(AvatarNotice::Refused { utterance, reason: *reason });
+            }
+            // Nothing else is asked of a machine that is over.
+            SessionEvent::Refused(error) => return debug!(%error, "avatar refused a command"),
             SessionEvent::Connected { .. }
             | SessionEvent::Reconnected { .. }
             | SessionEvent::Reconnecting { .. }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use self::api::{AvatarClientConfig, AvatarCommand, AvatarEvent, Heard, InterruptOutcome, LinkEnd};
 use super::playback::Playback;
-use super::speech::{Piece, Speech, SpeechEnd, Standing};
+use super::speech::{Piece, Speech, SpeechEnd};
 use super::{AvatarSession, Recovery, wire};
 use crate::{
     Awaited, CloseFrame, CommandError, Epoch, Input, LinkLife, Machine, Message, ProtocolError, TimerKind,
@@ -263,21 +263,8 @@ impl Machine for AvatarClient {
                 self.report_completed();
             }
             AvatarCommand::Interrupt => self.interrupt(now),
-            AvatarCommand::Say { utterance, audio } => {
-                let standing = match self.speech.standing(utterance) {
-                    Standing::New => Standing::New,
-                    Standing::Open | Standing::Over => Standing::Over,
-                };
-                self.check_speech(utterance, &audio, standing)?;
-                self.speech.push(utterance, audio, false);
-                self.speech.finish(utterance);
-                self.report_completed();
-            }
-            AvatarCommand::Speak { utterance, audio } => {
-                self.check_speech(utterance, &audio, self.speech.standing(utterance))?;
-                self.speech.push(utterance, audio, true);
-                self.report_completed();
-            }
+            AvatarCommand::Say { utterance, audio } => self.say(utterance, audio)?,
+            AvatarCommand::Speak { utterance, audio } => self.speak(utterance, audio)?,
             AvatarCommand::UseSession(session) => self.use_session(now, *session),
         }
         Ok(())

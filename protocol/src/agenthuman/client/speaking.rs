@@ -10,16 +10,31 @@ use crate::agenthuman::{Revision, audio, wire};
 use crate::{Code, CommandError, Message, UtteranceId};
 
 impl AvatarClient {
-    pub(super) fn check_speech(
-        &self,
-        id: UtteranceId,
-        audio: &Bytes,
-        standing: Standing,
-    ) -> Result<(), CommandError> {
+    pub(super) fn say(&mut self, utterance: UtteranceId, audio: Bytes) -> Result<(), CommandError> {
+        let standing = match self.speech.standing(utterance) {
+            Standing::New => Standing::New,
+            Standing::Open | Standing::Over => Standing::Over,
+        };
+        self.check_speech(&audio, standing).map_err(|reason| not_taken(utterance, reason))?;
+        self.speech.push(utterance, audio, false);
+        self.speech.finish(utterance);
+        self.report_completed();
+        Ok(())
+    }
+
+    pub(super) fn speak(&mut self, utterance: UtteranceId, audio: Bytes) -> Result<(), CommandError> {
+        let standing = self.speech.standing(utterance);
+        self.check_speech(&audio, standing).map_err(|reason| not_taken(utterance, reason))?;
+        self.speech.push(utterance, audio, true);
+        self.report_completed();
+        Ok(())
+    }
+
+    fn check_speech(&self, audio: &Bytes, standing: Standing) -> Result<(), CommandError> {
         if standing == Standing::Over {
             return Err(CommandError::Invalid {
                 field: "utterance",
-                seen: format!("{id}, which is over"),
+                seen: "over already".to_owned(),
                 remedy: "number a new utterance higher than every one before",
             });
         }
@@ -140,6 +155,10 @@ impl AvatarClient {
         self.latest.clear();
         self.events.push_back(AvatarEvent::Interrupted { epoch, outcome, heard });
     }
+}
+
+fn not_taken(utterance: UtteranceId, reason: CommandError) -> CommandError {
+    CommandError::Speech { utterance, reason: Box::new(reason) }
 }
 
 /// Utterances held at once.
