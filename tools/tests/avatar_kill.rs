@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -13,26 +12,22 @@ use voxline::simulate::agenthuman::{AvatarSimulator, AvatarSimulatorConfig};
 use voxline_protocol::agenthuman::AvatarServerEvent;
 use voxline_transport::WebSocketListener;
 
+/// Each run ends what the one before left, and is killed in mid-speech itself, up to the last.
 #[test]
 fn whatever_a_kill_leaves_running_the_next_start_ends() {
-    let moments = if std::env::var_os("VOXLINE_HEAVY").is_some() { 50 } else { 5 };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(WebSocketListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_address();
-    let heard = Arc::new(AtomicUsize::new(0));
-    let sessions = Arc::new(Mutex::new(Vec::new()));
-    let (counter, names) = (Arc::clone(&heard), Arc::clone(&sessions));
+    let speech = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&speech);
     // One place: a session that is forgotten refuses the next start.
     let mut config = AvatarSimulatorConfig::default().with_max_sessions(1);
     config.try_again = 0;
     config.calls_per_minute = u32::MAX;
     let service =
         AvatarSimulator::with_observer(&format!("ws://{address}"), config, move |session, event| {
-            if let AvatarServerEvent::Speech { .. } = event {
-                counter.fetch_add(1, Ordering::SeqCst);
-            }
-            if let AvatarServerEvent::Established { .. } = event {
-                names.lock().unwrap().extend(session.map(str::to_owned));
+            if let (Some(session), AvatarServerEvent::Speech { .. }) = (session, event) {
+                heard.lock().unwrap().push(session.to_owned());
             }
         });
     let listener = listener.with_config(AvatarSimulator::listener_config());
@@ -45,25 +40,27 @@ fn whatever_a_kill_leaves_running_the_next_start_ends() {
     let (long, short) = (wav(&folder, "long", 40), wav(&folder, "short", 1));
     let url = format!("http://{address}");
     let mut moment = 17_u64;
-    for seed in 0..moments {
-        heard.store(0, Ordering::SeqCst);
+    let mut seen = Vec::new();
+    for seed in 0..KILLS {
         let mut speaking = start(&url, &folder, &long);
-        wait("speech", || heard.load(Ordering::SeqCst) > 0);
+        let speaks = || speech.lock().unwrap().last().filter(|session| !seen.contains(*session)).cloned();
+        wait("speech", || speaks().is_some());
+        seen.extend(speaks());
         moment = moment * 48_271 % 2_147_483_647;
         thread::sleep(Duration::from_millis(moment % 120));
         // On Unix this is SIGKILL: no handler, no destructor.
         speaking.kill().unwrap();
         speaking.wait().unwrap();
-        assert_eq!(service.running().len(), 1, "seed {seed}: a killed process ends nothing");
-
-        let mut next = start(&url, &folder, &short);
-        assert!(next.wait().unwrap().success(), "seed {seed}");
-        assert!(service.running().is_empty(), "seed {seed}: {:?} was left running", service.running());
-        let left = fs::read_dir(folder.join("journal")).unwrap().count();
-        assert_eq!(left, 0, "seed {seed}: the journal holds nothing either");
+        let left: Vec<_> = seen.last().into_iter().cloned().collect();
+        assert_eq!(service.running(), left, "seed {seed}: the kill ends nothing, the start all before it");
+        let noted = fs::read_dir(folder.join("journal")).unwrap().count();
+        assert_eq!(noted, 1, "seed {seed}: the journal holds what is open");
     }
-    let sessions = sessions.lock().unwrap();
-    assert_eq!(sessions.len(), 2 * moments, "each run had a session of its own: {sessions:?}");
+    assert_eq!(seen.len(), KILLS, "each run had a session of its own: {seen:?}");
+    let mut last = start(&url, &folder, &short);
+    assert!(last.wait().unwrap().success());
+    assert!(service.running().is_empty(), "{:?} was left running", service.running());
+    assert_eq!(fs::read_dir(folder.join("journal")).unwrap().count(), 0);
 }
 
 #[test]
@@ -91,6 +88,8 @@ fn bad_input_is_refused_before_anything_is_sent_in_the_services_own_words() {
     fs::File::options().write(true).open(&huge).unwrap().set_len(header.len() as u64 + 101_000_000).unwrap();
 
     let room = ["--room-url", "https://mine.daily.co/demo-room", "--room-token", EXPIRED];
+    let other_room = ["--room-url", "https://mine.daily.co/another-room", "--room-token", LASTING];
+    let own_room = ["--room-url", "https://mine.daily.co/demo-room", "--room-token", LASTING];
     for (name, file, options, words) in [
         ("stereo", &stereo, &[][..], "Failed to process audio"),
         ("float", &float, &[], "Failed to process audio"),
@@ -101,20 +100,28 @@ fn bad_input_is_refused_before_anything_is_sent_in_the_services_own_words() {
         ("17:9", &good, &["--video", "1700x900"], "Invalid aspect ratio"),
         ("zoom", &good, &[&room[..], &["--room-platform", "zoom"]].concat(), "Invalid room platform"),
         ("an expired token", &good, &room, "daily/token-expired"),
+        ("a token for another room", &good, &other_room, "daily/token-wrong-room"),
     ] {
-        // Nobody listens there, so anything sent would fail with exit code 1.
-        let run = Command::new(env!("CARGO_BIN_EXE_voxline"))
-            .args(["avatar", "--api", "http://127.0.0.1:9", "--journal"])
-            .arg(folder.join("journal"))
-            .arg(file)
-            .args(options)
-            .env("AGENTHUMAN_API_KEY", AvatarSimulatorConfig::KEY)
-            .output()
-            .unwrap();
-        let said = String::from_utf8(run.stderr).unwrap();
-        assert_eq!(run.status.code(), Some(2), "{name}: {said}");
+        let (code, said) = send_nowhere(&folder, file, options);
+        assert_eq!(code, Some(2), "{name}: {said}");
         assert!(said.contains(words) && said.trim_end().lines().count() == 1, "{name}: {said}");
     }
+    // What is good does go out, and finds nobody.
+    let (code, said) = send_nowhere(&folder, &good, &own_room);
+    assert_eq!(code, Some(1), "{said}");
+}
+
+/// Has an avatar say a file at an address where nobody listens: anything sent fails with exit code 1.
+fn send_nowhere(folder: &Path, file: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_voxline"))
+        .args(["avatar", "--api", "http://127.0.0.1:9", "--journal"])
+        .arg(folder.join("journal"))
+        .arg(file)
+        .args(options)
+        .env("AGENTHUMAN_API_KEY", AvatarSimulatorConfig::KEY)
+        .output()
+        .unwrap();
+    (run.status.code(), String::from_utf8(run.stderr).unwrap())
 }
 
 fn start(url: &str, folder: &Path, file: &Path) -> Child {
@@ -145,6 +152,8 @@ fn wait(what: &str, done: impl Fn() -> bool) {
     }
 }
 
+/// Moments at which a process is killed.
+const KILLS: usize = 50;
 const SPEC: hound::WavSpec = hound::WavSpec {
     channels: 1,
     sample_rate: 16_000,
@@ -153,3 +162,6 @@ const SPEC: hound::WavSpec = hound::WavSpec {
 };
 /// Daily's form, for room `demo-room`, until November 2023.
 const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyIjoiZGVtby1yb29tIiwiZCI6IjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwMCIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjoxNzAwMDAzNjAwLCJ1IjoiQUkgQXZhdGFyIChBSCkifQ.7X129K6-49PQAt0QnTlORyMjeYr44VFkXJxmnF33tYE";
+/// The same room, until the year 2100.
+const LASTING: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyIjoiZGVtby1yb29tIiwiZXhwIjo0MTAyNDQ0ODAwfQ.dW5zaWduZWQ";
