@@ -1,5 +1,7 @@
 //! Samples waiting to be played, in one piece so that they can be spliced in place.
 
+use crate::tame::tame;
+
 /// A bounded queue of samples, contiguous, with room in front for a period to be put in.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
@@ -23,7 +25,9 @@ impl Queue {
         if self.samples.len() - self.tail < taken {
             self.move_to_front();
         }
-        self.samples[self.tail..self.tail + taken].copy_from_slice(&samples[..taken]);
+        // Here once, so that neither a splice nor a cut meets what is no number.
+        let space = &mut self.samples[self.tail..self.tail + taken];
+        space.iter_mut().zip(samples).for_each(|(to, from)| *to = tame(*from));
         self.tail += taken;
         taken
     }
