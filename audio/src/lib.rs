@@ -36,6 +36,9 @@
 //! and `latency` where they delay. Only `new` allocates. A length that does not fit is the caller's bug and panics;
 //! bytes of any length meet the [`Framer`] first. No sample, not even NaN, makes a kernel panic.
 //!
+//! Two features bring what needs the nnnoiseless crate: `denoise` the strong noise reduction, `vad` the voice score a
+//! network checks. Loudness by ITU-R BS.1770 is this crate's own code and needs none.
+//!
 //! The fastest instructions of the machine are found at run time, and every fast path has a plain twin it is tested
 //! against. The sound of each kernel is a measured figure with a bound in `tests/quality.rs`.
 #![deny(unsafe_code)]
@@ -64,6 +67,8 @@ pub mod pcm;
 mod pitch;
 mod record;
 mod resample;
+#[cfg(any(feature = "denoise", feature = "vad"))]
+mod rnnoise;
 mod simd;
 mod slow_minimum;
 mod tame;
@@ -92,5 +97,7 @@ pub use normalise::{FileGain, Normaliser, NormaliserConfig};
 pub use record::{RecordError, Recorder, RecorderConfig, Side};
 pub use resample::{Preset, Resampler};
 pub use transcode::Transcoder;
+#[cfg(feature = "vad")]
+pub use vad::LearnedScore;
 pub use vad::{SpectralScore, SpeechScore, VoiceActivity, VoiceDetector, VoiceDetectorConfig};
 pub use wav::{WavEncoding, WavError, WavFormat, WavHeader, WavLength, WavReader, WavWriter};

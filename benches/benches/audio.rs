@@ -14,8 +14,8 @@ use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 use voxline_audio::SampleRate::{Hz8000, Hz16000, Hz24000, Hz44100, Hz48000};
 use voxline_audio::{
-    DtmfDetector, DtmfGenerator, FrameDuration, FrameSpec, Gain, HighPass, Limiter, Preset, Resampler,
-    SampleRate, VoiceDetector, VoiceDetectorConfig, fade, g711, level, mix, pcm,
+    DtmfDetector, DtmfGenerator, FrameDuration, FrameSpec, Gain, HighPass, LearnedScore, Limiter, Preset,
+    Resampler, SampleRate, VoiceDetector, VoiceDetectorConfig, fade, g711, level, mix, pcm,
 };
 
 criterion_group! {
@@ -25,7 +25,7 @@ criterion_group! {
         .sample_size(200)
         .warm_up_time(Duration::from_millis(50))
         .measurement_time(Duration::from_millis(150));
-    targets = resample, g711_codes, conversions, levels, gains, filters, key_signals, receive_path
+    targets = resample, g711_codes, conversions, levels, gains, filters, key_signals, voice_activity, receive_path
 }
 criterion_main!(kernels);
 
@@ -218,6 +218,16 @@ fn key_signals(c: &mut Criterion) {
         let mut decoder = dtmf::decoder::Decoder::new(rate.hz(), |tone, state| _ = black_box((tone, state)));
         group.bench_function("dtmf", |b| b.iter(|| decoder.process(black_box(frames.next().unwrap()))));
     }
+}
+
+fn voice_activity(c: &mut Criterion) {
+    let frame = voice(Hz8000);
+    let mut group = group(c, "voice activity", Hz8000);
+    let mut spectral = VoiceDetector::new(FrameSpec::PHONE, VoiceDetectorConfig::default());
+    group.bench_function("voxline, spectral", |b| b.iter(|| spectral.process(black_box(&frame))));
+    let source = Box::new(LearnedScore::new(Hz8000));
+    let mut learned = VoiceDetector::with_source(FrameSpec::PHONE, VoiceDetectorConfig::default(), source);
+    group.bench_function("voxline, learned", |b| b.iter(|| learned.process(black_box(&frame))));
 }
 
 /// What a phone leg does with each frame it hears.

@@ -7,8 +7,12 @@ use crate::slow_minimum::SlowMinimum;
 use crate::tame::tame;
 use crate::{FrameSpec, SampleRate, level};
 
+#[cfg(feature = "vad")]
+mod learned;
 mod score;
 
+#[cfg(feature = "vad")]
+pub use learned::LearnedScore;
 pub use score::{SpectralScore, SpeechScore};
 
 /// Tells speech from silence, frame by frame.
@@ -260,6 +264,7 @@ impl Decision {
         let power = level::energy(hop) / hop.len() as f32;
         if power < self.min_power {
             // Nothing to hear: the source is spared the work, and what it knows of the noise stays as it was.
+            source.skip(hop);
             self.score = 0.0;
             self.move_to(false);
             return;

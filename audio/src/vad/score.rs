@@ -18,6 +18,9 @@ pub trait SpeechScore: fmt::Debug + Send {
     /// Scores one hop of [`hop`](Self::hop) samples within ±1: 0 is surely not speech, 1 surely is.
     fn score(&mut self, hop: &[f32]) -> f32;
 
+    /// Takes note of a hop too quiet to be scored. Does nothing unless overridden: for the source, time stands still.
+    fn skip(&mut self, _hop: &[f32]) {}
+
     /// Forgets every hop so far.
     fn reset(&mut self);
 }

@@ -1,12 +1,14 @@
 //! No sample, however bad, harms a kernel that follows a voice: it panics on nothing and recovers.
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use voxline_audio::{
-    AudioFormat, ClipMeter, ComfortNoise, Concealer, Encoding, FrameDuration, FrameSpec, LoudnessMeter,
-    Normaliser, NormaliserConfig, Recorder, RecorderConfig, SampleRate, Side, TruePeak, VoiceDetector,
-    VoiceDetectorConfig, WavHeader, WavReader, inspect,
+    AudioFormat, ClipMeter, ComfortNoise, Concealer, Encoding, FrameDuration, FrameSpec, JitterBuffer,
+    JitterBufferConfig, LoudnessMeter, NoiseReduction, Normaliser, NormaliserConfig, Recorder,
+    RecorderConfig, SampleRate, Side, TruePeak, VoiceDetector, VoiceDetectorConfig, WavHeader, WavReader,
+    inspect,
 };
 
 /// Ordinary samples, and everything else a float can be.
@@ -54,6 +56,63 @@ proptest! {
         }
         prop_assert!(!detector.is_speech());
         prop_assert!(meter.momentary().is_none_or(f32::is_finite));
+    }
+
+    #[test]
+    fn reducers_survive_any_sample_and_forget_it(
+        rate in rate(),
+        bad in prop::collection::vec(sample(), 1..3_000),
+        run in 1_usize..700,
+    ) {
+        let reductions = [
+            NoiseReduction::Light,
+            #[cfg(feature = "denoise")]
+            NoiseReduction::Strong,
+        ];
+        for mut reducer in reductions.map(|reduction| reduction.reducer(rate)) {
+            bad.clone().chunks_mut(run).for_each(|run| reducer.process(run));
+            let mut silence = vec![0.0; rate.hz() as usize / 5];
+            reducer.process(&mut silence);
+            let late = &silence[silence.len() / 2..];
+            prop_assert!(late.iter().all(|x| x.abs() < 0.01), "{reducer:?}");
+        }
+    }
+
+    #[test]
+    fn a_jitter_buffer_survives_any_sample(
+        runs in prop::collection::vec((0_u64..60, prop::collection::vec(sample(), 0..600)), 1..20),
+    ) {
+        let mut buffer = JitterBuffer::new(FrameSpec::PHONE, JitterBufferConfig::default());
+        let (mut now, mut frame) = (Instant::now(), [0.0; 160]);
+        for (wait, run) in runs {
+            now += Duration::from_millis(wait);
+            buffer.push(now, &run);
+            buffer.pull(now, &mut frame);
+            prop_assert!(frame.iter().all(|x| x.is_finite()));
+        }
+        let mut tail = [0.0; 240];
+        buffer.cut(&mut tail);
+        prop_assert!(tail.iter().all(|x| x.is_finite()));
+    }
+
+    #[cfg(feature = "vad")]
+    #[test]
+    fn the_learned_score_survives_any_sample_and_forgets_it(
+        rate in rate(),
+        bad in prop::collection::vec(sample(), 1..3_000),
+    ) {
+        let Some(spec) = FrameSpec::new(rate, FrameDuration::Ms20) else { unreachable!("20 ms fit every rate") };
+        let source = Box::new(voxline_audio::LearnedScore::new(rate));
+        let mut detector = VoiceDetector::with_source(spec, VoiceDetectorConfig::default(), source);
+        for frame in bad.chunks_exact(spec.samples()) {
+            let _ = detector.process(frame);
+            prop_assert!((0.0..=1.0).contains(&detector.score()));
+        }
+        let silence = vec![0.0; spec.samples()];
+        for _ in 0..50 {
+            let _ = detector.process(&silence);
+        }
+        prop_assert!(!detector.is_speech());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use voxline_audio::{
-    FrameDuration, FrameSpec, SampleRate, VoiceActivity, VoiceDetector, VoiceDetectorConfig,
+    FrameDuration, FrameSpec, SampleRate, SpectralScore, SpeechScore, VoiceActivity, VoiceDetector,
+    VoiceDetectorConfig,
 };
 
 use crate::speech::{self, Noise};
@@ -60,26 +61,42 @@ fn judge(decisions: &[bool], active: &[bool]) -> Rates {
     Rates { hit: hits as f32 / speech as f32, false_alarm: alarms as f32 / silence as f32 }
 }
 
+/// A source of scores for sound at a rate.
+type Source = fn(SampleRate) -> Box<dyn SpeechScore>;
+
+fn spectral(rate: SampleRate) -> Box<dyn SpeechScore> {
+    Box::new(SpectralScore::new(rate))
+}
+
+/// How a conversation is judged with `background`, made for its length, `snr_db` under the voice.
 #[expect(clippy::unwrap_used, reason = "every rate has frames of 10 ms in these tests")]
-fn run(voice: &[f32], rate: SampleRate, snr_db: Option<f32>, seed: u64) -> Rates {
+fn run(
+    source: Source,
+    voice: &[f32],
+    rate: SampleRate,
+    snr_db: f32,
+    background: impl FnOnce(usize) -> Vec<f32>,
+) -> Rates {
     let hz = rate.hz() as usize;
-    let (clean, active) = conversation(voice, hz, 10);
-    let mut heard = clean;
-    if let Some(snr_db) = snr_db {
-        let noise = speech::band_pass(&Noise::new(seed).pink(heard.len()), hz as f32);
-        let gain = speech::rms(voice) / speech::rms(&noise) / 10f32.powf(snr_db / 20.0);
-        heard.iter_mut().zip(noise).for_each(|(x, n)| *x += n * gain);
-    }
+    let (mut heard, active) = conversation(voice, hz, 10);
+    let background = background(heard.len());
+    let gain = speech::rms(voice) / speech::rms(&background) / 10f32.powf(snr_db / 20.0);
+    heard.iter_mut().zip(background).for_each(|(x, n)| *x += n * gain);
     let spec = FrameSpec::new(rate, FrameDuration::Ms10).unwrap();
-    let mut detector = VoiceDetector::new(spec, VoiceDetectorConfig::default());
+    let mut detector = VoiceDetector::with_source(spec, VoiceDetectorConfig::default(), source(rate));
     let decisions: Vec<bool> =
         heard.chunks_exact(hz / 100).map(|f| detector.process(f).is_speech()).collect();
     judge(&decisions, &active)
 }
 
-fn bound_holds(voice: &[f32], rate: SampleRate) {
+/// Pink noise in the telephone's band.
+fn pink(rate: SampleRate, seed: u64) -> impl FnOnce(usize) -> Vec<f32> {
+    move |length| speech::band_pass(&Noise::new(seed).pink(length), rate.hz() as f32)
+}
+
+fn bound_holds(source: Source, voice: &[f32], rate: SampleRate) {
     for (snr_db, seed) in [(0.0, 7), (0.0, 8), (5.0, 9), (10.0, 10)] {
-        let Rates { hit, false_alarm } = run(voice, rate, Some(snr_db), seed);
+        let Rates { hit, false_alarm } = run(source, voice, rate, snr_db, pink(rate, seed));
         assert!(hit >= 0.90, "{rate}, {snr_db} dB, seed {seed}: only {:.1} % found", hit * 100.0);
         assert!(false_alarm <= 0.10, "{rate}, {snr_db} dB, seed {seed}: {:.1} % false", false_alarm * 100.0);
     }
@@ -87,17 +104,18 @@ fn bound_holds(voice: &[f32], rate: SampleRate) {
 
 #[test]
 fn telephone_speech_is_found_in_pink_noise_of_0_to_10_db() {
-    bound_holds(&speech::telephone(), SampleRate::Hz8000);
+    bound_holds(spectral, &speech::telephone(), SampleRate::Hz8000);
 }
 
 #[test]
 fn the_same_holds_at_16_khz() {
-    bound_holds(&speech::band_pass(&speech::wideband(), 16_000.0), SampleRate::Hz16000);
+    bound_holds(spectral, &speech::band_pass(&speech::wideband(), 16_000.0), SampleRate::Hz16000);
 }
 
 #[test]
 fn clean_speech_is_found_at_once_and_digital_silence_is_silence() {
-    let Rates { hit, false_alarm } = run(&speech::telephone(), SampleRate::Hz8000, None, 1);
+    let nothing = |length| vec![1e-9; length];
+    let Rates { hit, false_alarm } = run(spectral, &speech::telephone(), SampleRate::Hz8000, 200.0, nothing);
     assert!(hit >= 0.98 && false_alarm <= 0.02, "{hit} found, {false_alarm} false");
 }
 
@@ -176,4 +194,58 @@ fn after_a_reset_the_same_sound_gets_the_same_verdicts() {
         voice.chunks_exact(160).map(|frame| detector.process(frame)).collect()
     };
     assert_eq!(hear(), hear());
+}
+
+#[cfg(feature = "vad")]
+mod learned {
+    use voxline_audio::{DtmfGenerator, LearnedScore};
+
+    use super::*;
+
+    fn learned(rate: SampleRate) -> Box<dyn SpeechScore> {
+        Box::new(LearnedScore::new(rate))
+    }
+
+    #[test]
+    fn the_learned_score_finds_telephone_speech_in_pink_noise_of_0_to_10_db() {
+        bound_holds(learned, &speech::telephone(), SampleRate::Hz8000);
+    }
+
+    #[test]
+    fn the_learned_score_does_the_same_at_16_khz() {
+        bound_holds(learned, &speech::band_pass(&speech::wideband(), 16_000.0), SampleRate::Hz16000);
+    }
+
+    #[test]
+    fn the_learned_score_starts_less_on_what_is_no_voice() {
+        let rate = SampleRate::Hz8000;
+        // A key each 600 ms; bursts of 4 ms seven times a second; noise that changes by 12 dB every 4 s.
+        let keys = |length: usize| {
+            let mut sound = vec![0.0; length];
+            for (at, digit) in sound.chunks_mut(4_800).zip("123A456B789C*0#D".chars().cycle()) {
+                DtmfGenerator::new(rate, &digit.to_string()).unwrap().fill(at);
+            }
+            sound
+        };
+        let typing = |length: usize| {
+            let mut noise = Noise::new(18);
+            let press = |at: usize| noise.white() * (-((at % 1_142) as f32) / 32.0).exp();
+            speech::band_pass(&(0..length).map(press).collect::<Vec<_>>(), 8_000.0)
+        };
+        let steps = |length: usize| {
+            let mut noise = pink(rate, 14)(length);
+            noise.chunks_mut(32_000).step_by(2).flatten().for_each(|x| *x *= 0.25);
+            noise
+        };
+        for (name, snr_db, background, bound) in [
+            ("keys", 10.0, &keys as &dyn Fn(usize) -> Vec<f32>, 0.25),
+            ("typing", 5.0, &typing, 0.3),
+            ("steps", 10.0, &steps, 0.1),
+        ] {
+            let before = run(spectral, &speech::telephone(), rate, snr_db, background);
+            let after = run(learned, &speech::telephone(), rate, snr_db, background);
+            assert!(after.hit >= 0.95, "{name}: {after:?}");
+            assert!(after.false_alarm <= bound && before.false_alarm >= 0.3, "{name}: {before:?}, {after:?}");
+        }
+    }
 }
