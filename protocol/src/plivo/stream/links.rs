@@ -18,9 +18,11 @@ impl PlivoStream {
         self.skip(names, why);
     }
 
-    /// Settles the clears that Plivo will not answer any more.
+    /// Settles the clears whose answers are not waited for any more. One that comes all the same is no news.
     pub(super) fn give_up_clears(&mut self) {
-        while self.settle_clear(false) {}
+        while self.settle_clear(false) {
+            self.forgiven += 1;
+        }
     }
 
     /// Settles the oldest clear in progress, and those after it that Plivo was never told of. Clears
@@ -68,8 +70,8 @@ impl PlivoStream {
         self.timers.stop_all();
         self.timers.set(Timer::Redial, self.now + self.config.redial_timeout);
         self.urgent.clear();
-        self.forgiven = 0;
         self.give_up_clears();
+        self.forgiven = 0;
         let mut skipped = Vec::new();
         let (mut heard, mut unheard) = (Heard::default(), Duration::ZERO);
         if let Some(playout) = &mut self.playout {
