@@ -54,7 +54,7 @@ quirks! {
     LateAcks = "late-acks",
     /// Media comes in bunches of five.
     LateMedia = "late-media",
-    /// One media message in fifty is missing.
+    /// Three media messages in a hundred are missing.
     LostMedia = "lost-media",
     /// Events in unexpected case.
     LowerCaseEvents = "lower-case-events",

@@ -23,7 +23,7 @@ impl Random {
     }
 
     pub(crate) fn within(&mut self, range: Range<u64>) -> u64 {
-        range.start + self.next() % (range.end - range.start)
+        range.start + self.next() % (range.end - range.start).max(1)
     }
 
     pub(crate) fn millis(&mut self, range: Range<u64>) -> Duration {

@@ -293,7 +293,7 @@ impl PlivoCaller {
     }
 
     fn send_media(&mut self, audio: &[u8]) {
-        if self.struck(PlivoQuirk::LostMedia, 50) {
+        if self.struck(PlivoQuirk::LostMedia, 33) {
             self.writer.skip_media();
             return;
         }
