@@ -57,6 +57,7 @@ impl Rnnoise {
     }
 
     /// Samples at 48 kHz by which a step is late: our resampler, the step that fills, and the step it looks ahead.
+    #[cfg(feature = "denoise")]
     pub(crate) fn latency(&self) -> usize {
         self.up.latency() + 2 * STEP
     }
