@@ -45,6 +45,11 @@ impl Timeline {
         }
     }
 
+    /// Of which audio.
+    pub(crate) const fn format(&self) -> AudioFormat {
+        self.format
+    }
+
     /// The first byte's offset.
     pub(crate) const fn start(&self) -> u64 {
         self.start

@@ -1,0 +1,106 @@
+//! Carries out what the conversation asks for.
+
+use std::time::Duration;
+
+use voxline_protocol::UtteranceId;
+use voxline_protocol::plivo::PlivoCommand;
+use voxline_protocol::slng::{SttCommand, TtsCommand};
+
+use super::Agent;
+use super::config::{AgentEvent, Leg};
+use super::legs::now;
+use crate::{
+    BargeInPattern, ConversationAction, ConversationEvent, ConversationInput, Responder, TrySendError,
+};
+
+impl<R: Responder> Agent<R> {
+    /// Until nothing follows from anything any more.
+    pub(super) fn carry_out(&mut self) {
+        self.flush_voice();
+        while let Some(action) = self.conversation.poll_action() {
+            self.act(action);
+            self.flush_voice();
+        }
+    }
+
+    fn act(&mut self, action: ConversationAction) {
+        match action {
+            ConversationAction::Finalize => {
+                let sent = self.stt.sender.try_send(SttCommand::Finalize);
+                self.check_sent(Leg::Stt, &sent);
+            }
+            ConversationAction::Respond { turn } => {
+                self.reply = Some((turn, self.responder.respond(self.conversation.history())));
+            }
+            ConversationAction::CancelResponse { .. } => self.reply = None,
+            ConversationAction::Speak { utterance, text, skip, again } => {
+                self.speak(utterance, text, skip, again);
+            }
+            ConversationAction::Abandon { utterance } => {
+                if let Some(voice) = &mut self.voice {
+                    voice.give_up(now(), utterance);
+                }
+                // A session that has ended holds nothing.
+                let _ = self.tts.sender.interrupt(TtsCommand::Clear);
+            }
+            ConversationAction::Mark { utterance } => {
+                if let Some(voice) = &mut self.voice {
+                    voice.finish(now(), utterance);
+                }
+            }
+            ConversationAction::Interrupt { pattern, .. } => self.interrupt(pattern),
+            ConversationAction::Tell(ConversationEvent::Answering { turn, mut shares }) => {
+                shares.network = self.round_trip.get().unwrap_or_default();
+                self.tell(&AgentEvent::Conversation(ConversationEvent::Answering { turn, shares }));
+            }
+            ConversationAction::Tell(event) => self.tell(&AgentEvent::Conversation(event)),
+        }
+    }
+
+    fn speak(&mut self, utterance: UtteranceId, text: String, skip: Duration, again: bool) {
+        let Some(voice) = &mut self.voice else {
+            // Nobody is on the phone yet.
+            let unheard = ConversationInput::Heard { utterance, text: String::new(), complete: false };
+            return self.conversation.handle_input(now(), unheard);
+        };
+        voice.begin(utterance, &text, again, skip);
+        let sent = self.tts.sender.try_send(TtsCommand::Speak { utterance, text });
+        self.check_sent(Leg::Tts, &sent);
+        let sent = self.tts.sender.try_send(TtsCommand::Flush);
+        self.check_sent(Leg::Tts, &sent);
+    }
+
+    fn interrupt(&mut self, pattern: BargeInPattern) {
+        if let Some(voice) = &mut self.voice {
+            voice.interrupt(pattern);
+        }
+        // A session that has ended has nothing left to clear, and tells of its end on its own stream.
+        let _ = self.tts.sender.interrupt(TtsCommand::Clear);
+    }
+
+    /// Gives the phone what the voice has for it, as far as there is room, and the conversation what was heard.
+    pub(super) fn flush_voice(&mut self) {
+        let Some(voice) = &mut self.voice else { return };
+        while let Some(heard) = voice.poll_heard() {
+            let input = ConversationInput::Heard {
+                utterance: heard.utterance,
+                text: heard.text,
+                complete: heard.complete,
+            };
+            self.conversation.handle_input(now(), input);
+        }
+        while let Some((command, overtakes)) = voice.poll_command() {
+            let bytes = if let PlivoCommand::Play(sound) = &command { sound.len() as u64 } else { 0 };
+            if overtakes {
+                // A session that has ended has nothing left to clear, and tells of its end on its own stream.
+                let _ = self.phone.sender.interrupt(command);
+            } else if let Err(TrySendError::Full(command)) = self.phone.sender.try_send(command) {
+                voice.put_back(command);
+                return;
+            }
+            if let Some(record) = &mut self.record {
+                record.bytes_out += bytes;
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What each session of an agent tells, and what follows from it.
+
+use voxline_audio::AudioFormat;
+use voxline_protocol::UtteranceId;
+use voxline_protocol::plivo::{DegradedLevel, PlivoCommand, PlivoEvent, StreamInfo, Track};
+use voxline_protocol::slng::{SttCommand, SttEvent, TtsEvent};
+
+use super::Agent;
+use super::config::{AgentEvent, Leg, LegEvent};
+use super::ear::Ear;
+use super::legs::now;
+use super::record::StreamRecord;
+use super::voice::PhoneVoice;
+use crate::{ConversationInput, Responder, ResponderError, SessionEvent, TurnId};
+
+impl<R: Responder> Agent<R> {
+    pub(super) fn on_phone(&mut self, event: SessionEvent<PlivoEvent>) {
+        let Some(event) = self.on_session(Leg::Phone, event) else { return };
+        if let Some(record) = StreamRecord::begun_by(now(), &event, self.record.as_ref()) {
+            self.end_record();
+            self.record = Some(record);
+        }
+        if let Some(record) = &mut self.record {
+            record.handle(&event);
+        }
+        if let Some(voice) = &mut self.voice {
+            voice.handle(now(), &event);
+        }
+        match event {
+            PlivoEvent::Started(info) => self.on_started(info),
+            PlivoEvent::Media(media) if media.track == Track::Inbound => self.on_caller_audio(&media.payload),
+            PlivoEvent::Dtmf(digit) => self.tell(&AgentEvent::Dtmf(digit)),
+            PlivoEvent::LinkLost { .. } => {
+                self.tell(&AgentEvent::Leg { leg: Leg::Phone, event: LegEvent::Lost });
+            }
+            PlivoEvent::Garbled { error } => self.warn(Leg::Phone, &error),
+            PlivoEvent::Unexpected { error } => self.warn(Leg::Phone, &error),
+            PlivoEvent::PlayFailed { reason, .. } => self.warn(Leg::Phone, &reason),
+            PlivoEvent::Unhandled { kind } => {
+                self.warn(Leg::Phone, &format_args!("unknown message `{kind}`"));
+            }
+            PlivoEvent::Media(_)
+            | PlivoEvent::Cleared { .. }
+            | PlivoEvent::ClearSettled { .. }
+            | PlivoEvent::Closed
+            | PlivoEvent::Gap { .. }
+            | PlivoEvent::Played(_)
+            | PlivoEvent::Skipped { .. }
+            | _ => {}
+        }
+    }
+
+    pub(super) fn end_record(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.tell(&AgentEvent::StreamEnded(record.finished(now())));
+        }
+    }
+
+    pub(super) fn on_degraded(&mut self, level: Option<DegradedLevel>) {
+        if let Some(record) = &mut self.record {
+            record.degraded.extend(level);
+        }
+        let sent = self.phone.sender.try_send(PlivoCommand::Degraded(level));
+        self.check_sent(Leg::Phone, &sent);
+    }
+
+    /// A first link, another one, or the same call in another format: then all that was played is over.
+    fn on_started(&mut self, info: StreamInfo) {
+        if self.phone_format != Some(info.format) {
+            self.flush_voice();
+            let recogniser = AudioFormat::linear16(self.config.hearing);
+            self.ear = Ear::new(info.format, recogniser, self.config.detector);
+            self.voice = Some(PhoneVoice::new(self.config.speech, info.format));
+            self.phone_format = Some(info.format);
+        }
+        self.tell(&AgentEvent::Started(info));
+    }
+
+    fn on_caller_audio(&mut self, audio: &[u8]) {
+        let Some(ear) = &mut self.ear else { return };
+        let (conversation, now) = (&mut self.conversation, now());
+        let heard = ear.hear(audio, |input| conversation.handle_input(now, input));
+        let sent = self.stt.sender.try_send(SttCommand::Audio(heard));
+        self.check_sent(Leg::Stt, &sent);
+    }
+
+    pub(super) fn on_tts(&mut self, event: SessionEvent<TtsEvent>) {
+        let Some(event) = self.on_session(Leg::Tts, event) else { return };
+        match event {
+            // What belongs to a sentence that was given up has no effect.
+            TtsEvent::Audio { utterance, .. }
+            | TtsEvent::UtteranceEnd { utterance, .. }
+            | TtsEvent::Words { utterance, .. }
+                if !self.conversation.is_making(utterance) => {}
+            TtsEvent::Audio { utterance, audio } => self.on_speech(utterance, &audio),
+            TtsEvent::Words { utterance, words } => {
+                if let Some(voice) = &mut self.voice {
+                    voice.words(utterance, &words);
+                }
+            }
+            TtsEvent::UtteranceEnd { utterance, .. } => {
+                self.input(ConversationInput::SpeechEnded { utterance });
+            }
+            TtsEvent::Truncated { utterance, .. } => {
+                self.input(ConversationInput::SpeechTruncated { utterance });
+            }
+            TtsEvent::LinkLost(_) => self.tell(&AgentEvent::Leg { leg: Leg::Tts, event: LegEvent::Lost }),
+            TtsEvent::Warning { message, .. } => self.warn(Leg::Tts, &message),
+            TtsEvent::Garbled { error } => self.warn(Leg::Tts, &error),
+            TtsEvent::Unhandled { kind } => self.warn(Leg::Tts, &format_args!("unknown message `{kind}`")),
+            TtsEvent::Cleared { .. } | TtsEvent::Closed | TtsEvent::Ready { .. } | _ => {}
+        }
+    }
+
+    fn on_speech(&mut self, utterance: UtteranceId, audio: &[u8]) {
+        let duration = self.config.speech.duration_of(audio.len());
+        self.input(ConversationInput::SpeechMade { utterance, duration });
+        if self.voice.as_mut().is_some_and(|voice| voice.speak(now(), utterance, audio)) {
+            self.input(ConversationInput::SpeechSent { utterance });
+        }
+    }
+
+    pub(super) fn on_stt(&mut self, event: SessionEvent<SttEvent>) {
+        let Some(event) = self.on_session(Leg::Stt, event) else { return };
+        match event {
+            SttEvent::Partial(transcript) => {
+                self.tell(&AgentEvent::Partial(transcript.text.clone()));
+                self.input(ConversationInput::Partial(transcript.text));
+            }
+            SttEvent::Final(transcript) => self.input(ConversationInput::Final(transcript.text)),
+            SttEvent::Finalized { .. } => self.input(ConversationInput::Finalized),
+            SttEvent::FinalizeTimedOut { .. } => {
+                self.warn(Leg::Stt, &"no final transcript in time");
+                self.input(ConversationInput::Finalized);
+            }
+            SttEvent::Dropped { from, to } => {
+                self.warn(Leg::Stt, &format_args!("samples {from} to {to} were given up unheard"));
+            }
+            SttEvent::LinkLost(_) => self.tell(&AgentEvent::Leg { leg: Leg::Stt, event: LegEvent::Lost }),
+            SttEvent::Warning { message, .. } => self.warn(Leg::Stt, &message),
+            SttEvent::Garbled { error } => self.warn(Leg::Stt, &error),
+            SttEvent::Unhandled { kind } => self.warn(Leg::Stt, &format_args!("unknown message `{kind}`")),
+            SttEvent::CaughtUp | SttEvent::Closed | SttEvent::Ready { .. } | _ => {}
+        }
+    }
+
+    pub(super) fn on_reply(&mut self, turn: TurnId, piece: Option<Result<String, ResponderError>>) {
+        match piece {
+            Some(Ok(text)) => self.input(ConversationInput::ReplyText { turn, text }),
+            Some(Err(error)) => {
+                self.reply = None;
+                self.tell(&AgentEvent::ResponderFailed { turn, message: error.message });
+                self.input(ConversationInput::ReplyEnded { turn });
+            }
+            None => {
+                self.reply = None;
+                self.input(ConversationInput::ReplyEnded { turn });
+            }
+        }
+    }
+
+    /// What every session tells of its links; gives the machine's own event back.
+    fn on_session<E>(&mut self, leg: Leg, event: SessionEvent<E>) -> Option<E> {
+        let event = match event {
+            SessionEvent::Protocol(event) => return Some(event),
+            SessionEvent::Connected { after } | SessionEvent::Reconnected { after } => LegEvent::Up { after },
+            SessionEvent::Reconnecting { attempt, delay } => LegEvent::Redialling { attempt, delay },
+            SessionEvent::Refused(error) => LegEvent::Refused(error),
+            // The stream says itself that its link is lost.
+            SessionEvent::Unlinked { .. } => return None,
+        };
+        self.tell(&AgentEvent::Leg { leg, event });
+        None
+    }
+
+    fn input(&mut self, input: ConversationInput) {
+        self.conversation.handle_input(now(), input);
+    }
+}
