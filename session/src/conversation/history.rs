@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use voxline_protocol::UtteranceId;
+
 use super::TurnId;
 
 /// Who said it.
@@ -24,8 +26,23 @@ pub struct Entry {
     pub text: String,
     /// True if a barge-in cut it short.
     pub interrupted: bool,
-    /// The turn the agent answered; none for the caller, whose words make the turn.
+    /// The agent's turn; none for the caller, whose words make the turn.
     turn: Option<TurnId>,
+    /// The agent's sentences, each as far as it counts.
+    sentences: Vec<(UtteranceId, String)>,
+}
+
+impl Entry {
+    fn new(speaker: Speaker, turn: Option<TurnId>) -> Self {
+        Self { speaker, text: String::new(), interrupted: false, turn, sentences: Vec::new() }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !self.text.is_empty() && !text.is_empty() {
+            self.text.push(' ');
+        }
+        self.text.push_str(text);
+    }
 }
 
 /// The dialogue so far, oldest first, at most [`History::LIMIT`] entries: beyond that the oldest go.
@@ -62,53 +79,62 @@ impl History {
 
     /// Adds the caller's words. A caller who goes on before an answer was heard continues the same entry.
     pub(crate) fn caller_said(&mut self, text: &str) {
-        self.add(Speaker::Caller, None, text);
+        self.open(Speaker::Caller, None).add(text);
     }
 
     /// Adds a sentence to what the agent is saying in `turn`.
-    pub(crate) fn agent_says(&mut self, turn: TurnId, text: &str) {
-        self.add(Speaker::Agent, Some(turn), text);
+    pub(crate) fn agent_says(&mut self, turn: TurnId, utterance: UtteranceId, text: &str) {
+        let entry = self.open(Speaker::Agent, Some(turn));
+        entry.add(text);
+        entry.sentences.push((utterance, text.to_owned()));
     }
 
-    /// Cuts the answer to `turn` to what was heard of it, once: false if it was cut before. An answer of
-    /// which nothing was heard was never given.
-    pub(crate) fn cut_to(&mut self, turn: TurnId, heard: &str) -> bool {
-        let Some(at) = self.entries.iter().rposition(|entry| entry.turn == Some(turn)) else { return true };
-        let answer = &mut self.entries[at];
-        if answer.interrupted {
-            return false;
+    /// Cuts a sentence to what was heard of it. An answer of which nothing was heard was never given.
+    pub(crate) fn cut_to(&mut self, utterance: UtteranceId, heard: &str) {
+        let says = |entry: &Entry| entry.sentences.iter().any(|(id, _)| *id == utterance);
+        let Some(at) = self.entries.iter().rposition(says) else { return };
+        let entry = &mut self.entries[at];
+        let sentences = std::mem::take(&mut entry.sentences);
+        entry.text.clear();
+        for (id, text) in sentences {
+            let text = if id == utterance { heard.to_owned() } else { text };
+            entry.add(&text);
+            entry.sentences.push((id, text));
         }
-        heard.clone_into(&mut answer.text);
-        answer.interrupted = true;
-        if heard.is_empty() {
-            self.entries.remove(at);
-        }
-        true
-    }
-
-    /// Replaces the last sentence of the answer to `turn`, which could not be voiced, by what was voiced of it.
-    pub(crate) fn shorten(&mut self, turn: TurnId, sentence: &str, voiced: &str) {
-        let Some(at) = self.entries.iter().rposition(|entry| entry.turn == Some(turn)) else { return };
-        let answer = &mut self.entries[at].text;
-        let Some(before) = answer.strip_suffix(sentence) else { return };
-        *answer = format!("{before}{voiced}").trim_end().to_owned();
-        if answer.is_empty() {
-            self.entries.remove(at);
+        if entry.text.is_empty() {
+            self.forget(at);
         }
     }
 
-    fn add(&mut self, speaker: Speaker, turn: Option<TurnId>, text: &str) {
-        if let Some(last) =
-            self.entries.back_mut().filter(|last| last.speaker == speaker && last.turn == turn)
-        {
-            last.text.push(' ');
-            last.text.push_str(text);
-            return;
+    /// Notes that a barge-in cut the agent short in `turn`.
+    pub(crate) fn interrupt(&mut self, turn: TurnId) {
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.turn == Some(turn)) {
+            entry.interrupted = true;
         }
-        if self.entries.len() == Self::LIMIT {
-            self.entries.pop_front();
+    }
+
+    /// Drops an entry; what the caller said before and after it is one.
+    fn forget(&mut self, at: usize) {
+        self.entries.remove(at);
+        let speaks =
+            |index: usize| self.entries.get(index).is_some_and(|entry| entry.speaker == Speaker::Caller);
+        if at > 0 && speaks(at - 1) && speaks(at) {
+            let later = self.entries.remove(at);
+            self.entries[at - 1].add(&later.map_or_else(String::new, |entry| entry.text));
         }
-        self.entries.push_back(Entry { speaker, text: text.to_owned(), interrupted: false, turn });
+    }
+
+    /// The last entry if it goes on, or a new one.
+    fn open(&mut self, speaker: Speaker, turn: Option<TurnId>) -> &mut Entry {
+        let goes_on = self.entries.back().is_some_and(|last| last.speaker == speaker && last.turn == turn);
+        if !goes_on {
+            if self.entries.len() == Self::LIMIT {
+                self.entries.pop_front();
+            }
+            self.entries.push_back(Entry::new(speaker, turn));
+        }
+        let last = self.entries.len() - 1;
+        &mut self.entries[last]
     }
 }
 
@@ -116,26 +142,39 @@ impl History {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_answer_of_which_nothing_was_heard_joins_the_callers_words() {
-        let mut history = History::new();
-        let turn = TurnId::default().next();
-        history.caller_said("I would like");
-        history.agent_says(turn, "Yes?");
-        assert!(history.cut_to(turn, ""));
-        history.caller_said("a table for two");
-        let texts: Vec<_> = history.iter().map(|entry| entry.text.as_str()).collect();
-        assert_eq!(texts, ["I would like a table for two"]);
+    const ONE: UtteranceId = UtteranceId::new(1);
+    const TWO: UtteranceId = UtteranceId::new(2);
+
+    fn texts(history: &History) -> Vec<&str> {
+        history.iter().map(|entry| entry.text.as_str()).collect()
     }
 
     #[test]
-    fn an_answer_is_cut_once() {
+    fn an_answer_of_which_nothing_was_heard_joins_the_callers_words() {
+        for late in [false, true] {
+            let mut history = History::new();
+            let turn = TurnId::default().next();
+            history.caller_said("I would like");
+            history.agent_says(turn, ONE, "Yes?");
+            if !late {
+                history.cut_to(ONE, "");
+            }
+            history.caller_said("a table for two");
+            history.cut_to(ONE, "");
+            assert_eq!(texts(&history), ["I would like a table for two"], "late: {late}");
+        }
+    }
+
+    #[test]
+    fn each_sentence_is_cut_by_itself() {
         let mut history = History::new();
         let turn = TurnId::default().next();
-        history.agent_says(turn, "One two three.");
-        assert!(history.cut_to(turn, "One two"));
-        assert!(!history.cut_to(turn, "One"));
-        assert_eq!(history.iter().next_back().unwrap().text, "One two");
+        history.agent_says(turn, ONE, "One two three.");
+        history.agent_says(turn, TWO, "Four five six.");
+        history.cut_to(ONE, "One two");
+        assert_eq!(texts(&history), ["One two Four five six."]);
+        history.cut_to(TWO, "");
+        assert_eq!(texts(&history), ["One two"]);
     }
 
     #[test]
@@ -143,7 +182,7 @@ mod tests {
         let mut history = History::new();
         for turn in 0..History::LIMIT {
             history.caller_said(&turn.to_string());
-            history.agent_says(TurnId::default(), "noted");
+            history.agent_says(TurnId::default(), ONE, "noted");
         }
         assert_eq!(history.iter().len(), History::LIMIT);
         assert_eq!(history.iter().next().unwrap().text, (History::LIMIT / 2).to_string());

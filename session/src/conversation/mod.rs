@@ -20,7 +20,7 @@ pub use sentences::FlushPolicy;
 use sentences::Sentences;
 use turn::Marks;
 pub use turn::{Shares, TurnId};
-use utterances::Utterances;
+use utterances::{Interrupted, Utterances};
 pub use words::{ConversationAction, ConversationConfig, ConversationEvent, ConversationInput};
 
 /// The loop of a voice agent: caller's voice → transcript → end of turn → reply → speech, with barge-in.
@@ -56,6 +56,8 @@ pub struct Conversation {
     sentences: Sentences,
     reply_done: bool,
     utterances: Utterances,
+    /// Answers that were cut short, oldest first, until it is known what was heard of them.
+    interrupted: VecDeque<Interrupted>,
     history: History,
     marks: Marks,
     timers: Timers<Timer>,
@@ -111,6 +113,7 @@ impl Conversation {
             finalizes: 0,
             reply_done: false,
             utterances: Utterances::default(),
+            interrupted: VecDeque::new(),
             history: History::new(),
             marks: Marks::default(),
             timers: Timers::new(),
@@ -137,8 +140,9 @@ impl Conversation {
             ConversationInput::SpeechSent { utterance } => self.on_speech_sent(now, utterance),
             ConversationInput::SpeechEnded { utterance } => self.on_speech_ended(now, utterance),
             ConversationInput::SpeechTruncated { utterance } => self.on_speech_truncated(now, utterance),
-            ConversationInput::Played { utterance } => self.on_played(now, utterance),
-            ConversationInput::Heard { turn, text } => self.on_heard(turn, text),
+            ConversationInput::Heard { utterance, text, complete } => {
+                self.on_heard(now, utterance, text, complete);
+            }
         }
     }
 
@@ -304,7 +308,7 @@ impl Conversation {
         let Some(utterance) = self.utterances.waiting.pop_front() else { return };
         if utterance.tries == 0 {
             self.marks.first_sentence(now);
-            self.history.agent_says(self.turn, &utterance.text);
+            self.history.agent_says(self.turn, utterance.id, &utterance.text);
             self.tell(ConversationEvent::AgentSays {
                 turn: self.turn,
                 utterance: utterance.id,
@@ -316,6 +320,7 @@ impl Conversation {
             utterance: utterance.id,
             text: utterance.text.clone(),
             skip: utterance.skip,
+            again: utterance.tries > 0,
         });
         self.utterances.making = Some(utterance);
     }
@@ -364,26 +369,44 @@ impl Conversation {
 
     /// What was made of the sentence is played, the rest is lost, and the application is told so.
     fn give_up_sentence(&mut self, now: Instant) {
-        let Some(mut utterance) = self.utterances.making.take() else { return };
+        let Some(utterance) = self.utterances.making.take() else { return };
         self.timers.stop(Timer::Speech);
         self.tell(ConversationEvent::SpeechFailed { turn: self.turn, text: utterance.text.clone() });
         // The speech service may still hold it, and would voice it when nobody expects it any more.
         self.act(ConversationAction::Abandon { utterance: utterance.id });
-        let voiced = utterance.voiced_words();
-        self.history.shorten(self.turn, &utterance.text, &voiced);
-        utterance.text = voiced;
-        if !utterance.text.is_empty() {
-            self.act(ConversationAction::Mark { utterance: utterance.id });
-            self.utterances.made.push_back(utterance);
-        }
+        self.utterances.made.push_back(utterance);
         self.speak_next(now);
-        self.end_turn_if_heard();
     }
 
-    fn on_played(&mut self, now: Instant, id: UtteranceId) {
-        self.utterances.played(id);
-        self.speak_next(now);
-        self.end_turn_if_heard();
+    fn on_heard(&mut self, now: Instant, id: UtteranceId, text: String, complete: bool) {
+        if self.utterances.knows(id) {
+            if self.is_making(id) {
+                // Nothing more of it can be played: the phone lost what it had.
+                self.timers.stop(Timer::Speech);
+                self.act(ConversationAction::Abandon { utterance: id });
+            }
+            self.cut_history(id, &text, complete);
+            self.utterances.heard(id, text);
+            self.speak_next(now);
+            self.end_turn_if_heard();
+        } else if self.interrupted.iter_mut().any(|answer| answer.heard(id, &text)) {
+            self.cut_history(id, &text, complete);
+            self.settle_interrupted();
+        }
+    }
+
+    fn cut_history(&mut self, id: UtteranceId, heard: &str, complete: bool) {
+        if !complete {
+            self.history.cut_to(id, heard);
+        }
+    }
+
+    /// Ends the interrupted turns of which all is known, in their order.
+    fn settle_interrupted(&mut self) {
+        while let Some(heard) = self.interrupted.front().and_then(Interrupted::outcome) {
+            let Some(Interrupted { turn, .. }) = self.interrupted.pop_front() else { return };
+            self.tell(ConversationEvent::TurnEnded { turn, heard, interrupted: true });
+        }
     }
 
     fn end_turn_if_heard(&mut self) {
@@ -392,7 +415,7 @@ impl Conversation {
         }
         self.floor = Floor::Caller;
         self.timers.stop(Timer::BargeIn);
-        let heard = self.utterances.heard.join(" ");
+        let heard = self.utterances.take_heard();
         self.tell(ConversationEvent::TurnEnded { turn: self.turn, heard, interrupted: false });
     }
 
@@ -405,19 +428,15 @@ impl Conversation {
         self.timers.stop(Timer::Reply);
         self.timers.stop(Timer::Speech);
         self.sentences.clear();
-        self.utterances.drop_all();
         if !self.reply_done {
             self.reply_done = true;
             self.act(ConversationAction::CancelResponse { turn: self.turn });
         }
+        self.history.interrupt(self.turn);
+        self.interrupted.push_back(self.utterances.interrupt(self.turn));
         self.tell(ConversationEvent::BargeIn { turn: self.turn });
         self.act(ConversationAction::Interrupt { turn: self.turn, pattern: self.config.barge_in.pattern });
-    }
-
-    fn on_heard(&mut self, turn: TurnId, text: String) {
-        if self.history.cut_to(turn, &text) {
-            self.tell(ConversationEvent::TurnEnded { turn, heard: text, interrupted: true });
-        }
+        self.settle_interrupted();
     }
 
     fn answers(&self, turn: TurnId) -> bool {

@@ -49,7 +49,7 @@ impl Talk {
 
     fn spoken(&mut self) -> Vec<(u64, String, Duration)> {
         let speak = |action| {
-            let ConversationAction::Speak { utterance, text, skip } = action else { return None };
+            let ConversationAction::Speak { utterance, text, skip, .. } = action else { return None };
             Some((utterance.get(), text, skip))
         };
         self.actions().into_iter().filter_map(speak).collect()
@@ -65,8 +65,14 @@ impl Talk {
         self.input(ConversationInput::SpeechEnded { utterance: UtteranceId::new(id) })
     }
 
-    fn play(&mut self, id: u64) -> &mut Self {
-        self.input(ConversationInput::Played { utterance: UtteranceId::new(id) })
+    /// The caller heard this much of an utterance.
+    fn heard(&mut self, id: u64, text: &str) -> &mut Self {
+        let complete = text.ends_with(['.', '?']);
+        self.input(ConversationInput::Heard {
+            utterance: UtteranceId::new(id),
+            text: text.to_owned(),
+            complete,
+        })
     }
 }
 
@@ -91,9 +97,9 @@ fn a_turn_runs_from_the_callers_voice_to_the_answer_heard() {
     assert_eq!(talk.spoken(), [(1, "It is noon.".into(), Duration::ZERO)], "one sentence at a time");
     talk.pass(50).make(1, 800).end(1);
     assert_eq!(talk.spoken(), [(2, "Anything else?".into(), Duration::ZERO)]);
-    talk.make(2, 700).end(2).play(1);
+    talk.make(2, 700).end(2).heard(1, "It is noon.");
     assert!(!talk.events().contains(&ended(1, "It is noon.", false)), "the second sentence is unheard");
-    talk.play(2);
+    talk.heard(2, "Anything else?");
     assert_eq!(talk.events(), [ended(1, "It is noon. Anything else?", false)]);
     assert_eq!(talk.machine.poll_timeout(), None, "nothing is left waiting");
 }
@@ -128,15 +134,42 @@ fn a_barge_in_voids_what_was_not_heard_and_cuts_the_history_once() {
             ConversationAction::Interrupt { turn, pattern: BargeInPattern::Immediate },
         ]
     );
-    talk.make(2, 500).end(2).play(1);
+    talk.make(2, 500).end(2);
     assert_eq!(talk.actions(), [], "what belongs to the void answer has no effect");
-    talk.input(ConversationInput::Heard { turn, text: "Once upon".into() });
-    talk.input(ConversationInput::Heard { turn, text: "Once".into() });
+    talk.heard(1, "Once upon").heard(1, "Once");
+    assert_eq!(talk.actions(), [], "the second sentence is not accounted for");
+    talk.heard(2, "");
     assert_eq!(talk.events(), [ended(1, "Once upon", true)]);
     talk.pass(100).input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
     talk.input(ConversationInput::Final("Stop.".into())).input(ConversationInput::Finalized);
     let texts: Vec<_> = talk.machine.history().iter().map(|entry| entry.text.as_str()).collect();
     assert_eq!(texts, ["Tell me a story.", "Once upon", "Stop."]);
+}
+
+#[test]
+fn an_interrupted_turn_may_be_settled_after_the_next_has_begun() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Tell me a story.").reply("Once upon a time.").make(1, 2_000).end(1).actions();
+    talk.caller_says("Another one.").reply("In a far land.").make(2, 1_000).end(2).actions();
+    talk.heard(2, "In a far land.");
+    assert_eq!(talk.events(), [ended(2, "In a far land.", false)]);
+    talk.heard(1, "Once");
+    assert_eq!(talk.events(), [ended(1, "Once", true)]);
+    let texts: Vec<_> = talk.machine.history().iter().map(|entry| entry.text.as_str()).collect();
+    assert_eq!(texts, ["Tell me a story.", "Once", "Another one.", "In a far land."]);
+}
+
+#[test]
+fn a_sentence_the_phone_lost_is_cut_and_the_answer_goes_on() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Hello?").reply("One two three. Four five six.").make(1, 700).actions();
+    talk.heard(1, "One");
+    let actions = talk.actions();
+    assert_eq!(actions[0], ConversationAction::Abandon { utterance: UtteranceId::new(1) });
+    assert!(matches!(actions.last(), Some(ConversationAction::Speak { .. })), "{actions:?}");
+    talk.make(2, 500).end(2).heard(2, "Four five six.");
+    assert!(talk.events().contains(&ended(1, "One Four five six.", false)));
+    assert_eq!(talk.machine.history().iter().next_back().unwrap().text, "One Four five six.");
 }
 
 #[test]
@@ -146,7 +179,7 @@ fn a_cough_shorter_than_the_minimum_interrupts_nothing() {
     talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
     talk.input(ConversationInput::VoiceStarted).pass(200);
     talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(5_000);
-    talk.end(1).play(1);
+    talk.end(1).heard(1, "This is the answer.");
     assert_eq!(talk.events(), [ended(1, "This is the answer.", false)]);
 }
 
@@ -173,7 +206,7 @@ fn speech_is_not_made_far_ahead_of_the_callers_ear() {
     talk.make(1, 6_000).end(1).make(2, 6_000).actions();
     talk.end(2);
     assert_eq!(talk.spoken(), [], "12 s are unheard");
-    talk.play(1);
+    talk.heard(1, "The first part.");
     assert_eq!(talk.spoken(), [(3, "The third part.".into(), Duration::ZERO)]);
 }
 
@@ -181,8 +214,8 @@ fn speech_is_not_made_far_ahead_of_the_callers_ear() {
 fn a_sentence_given_up_half_voiced_counts_as_far_as_it_went() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("Hello?").reply("One two three four five six seven.").make(1, 600).pass(20_000);
-    talk.play(1);
-    assert!(talk.events().contains(&ended(1, "One two", false)), "0.6 s are nine characters");
+    talk.heard(1, "One two");
+    assert!(talk.events().contains(&ended(1, "One two", false)));
     assert_eq!(talk.machine.history().iter().next_back().unwrap().text, "One two");
 }
 
@@ -223,7 +256,7 @@ fn every_wait_ends() {
     let events: Vec<_> = actions.into_iter().filter_map(told).collect();
     assert!(events.iter().any(|event| matches!(event, ConversationEvent::ReplyLate { .. })), "{events:?}");
     assert!(events.iter().any(|event| matches!(event, ConversationEvent::SpeechFailed { .. })), "{events:?}");
-    talk.pass(20_000);
+    talk.pass(20_000).heard(1, "").heard(2, "");
     assert!(talk.events().contains(&ended(1, "", false)), "nothing was voiced, so nothing was heard");
     assert_eq!(talk.machine.history().iter().len(), 1, "an answer nobody heard was not given");
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use voxline_protocol::UtteranceId;
 
+use super::TurnId;
+
 /// Each sentence stands in exactly one of its places; one is with the speech service at a time.
 #[derive(Debug, Default)]
 pub(super) struct Utterances {
@@ -14,37 +16,23 @@ pub(super) struct Utterances {
     pub(super) making: Option<Utterance>,
     /// Made, and not yet heard to the end.
     pub(super) made: VecDeque<Utterance>,
-    pub(super) heard: Vec<String>,
+    heard: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Utterance {
     pub(super) id: UtteranceId,
     pub(super) text: String,
-    /// Audio received of it, over all tries.
+    /// Audio received of it in this try.
     pub(super) made: Duration,
     /// Audio of this try that repeats an earlier one.
     pub(super) skip: Duration,
     pub(super) tries: u32,
 }
 
-impl Utterance {
-    /// The words that fit into the audio made so far, at a typical pace.
-    pub(super) fn voiced_words(&self) -> String {
-        let voiced = (self.made.max(self.skip).as_secs_f64() * TYPICAL_CHARS_PER_SECOND) as usize;
-        let mut end = 0;
-        let fits = |word: &&str| {
-            end += word.chars().count() + 1;
-            end - 1 <= voiced
-        };
-        self.text.split_whitespace().take_while(fits).collect::<Vec<_>>().join(" ")
-    }
-}
-
 impl Utterances {
     pub(super) fn begin_answer(&mut self) {
-        self.drop_all();
-        self.heard.clear();
+        *self = Self { next: self.next, ..Self::default() };
     }
 
     pub(super) fn add(&mut self, text: String) {
@@ -62,10 +50,11 @@ impl Utterances {
         self.making.iter().chain(&self.made).any(|utterance| utterance.id == id)
     }
 
-    /// Marks are in the order of the audio, so an acknowledgement covers everything before it.
-    pub(super) fn played(&mut self, id: UtteranceId) {
-        let Some(at) = self.made.iter().position(|utterance| utterance.id == id) else { return };
-        self.heard.extend(self.made.drain(..=at).map(|utterance| utterance.text));
+    /// What was heard of an utterance that was made, or is being made: it is over.
+    pub(super) fn heard(&mut self, id: UtteranceId, text: String) {
+        self.making.take_if(|utterance| utterance.id == id);
+        self.made.retain(|utterance| utterance.id != id);
+        self.heard.push(text);
     }
 
     /// Audio made and not yet known to be heard.
@@ -77,12 +66,43 @@ impl Utterances {
         self.waiting.is_empty() && self.making.is_none() && self.made.is_empty()
     }
 
-    pub(super) fn drop_all(&mut self) {
+    /// What was heard of the answer, which is over.
+    pub(super) fn take_heard(&mut self) -> String {
+        joined(&std::mem::take(&mut self.heard))
+    }
+
+    /// A barge-in: what was not spoken is void, what was is awaited.
+    pub(super) fn interrupt(&mut self, turn: TurnId) -> Interrupted {
+        let awaited = self.made.drain(..).chain(self.making.take()).map(|utterance| utterance.id).collect();
+        let heard = std::mem::take(&mut self.heard);
         self.waiting.clear();
-        self.making = None;
-        self.made.clear();
+        Interrupted { turn, awaited, heard }
     }
 }
 
-/// English at an unhurried pace.
-const TYPICAL_CHARS_PER_SECOND: f64 = 15.0;
+/// An answer that was cut short, until it is known what was heard of it.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) turn: TurnId,
+    awaited: Vec<UtteranceId>,
+    heard: Vec<String>,
+}
+
+impl Interrupted {
+    /// False if this sentence is not awaited here.
+    pub(super) fn heard(&mut self, id: UtteranceId, text: &str) -> bool {
+        let Some(at) = self.awaited.iter().position(|awaited| *awaited == id) else { return false };
+        self.awaited.remove(at);
+        self.heard.push(text.to_owned());
+        true
+    }
+
+    /// What was heard of it, once all is known.
+    pub(super) fn outcome(&self) -> Option<String> {
+        self.awaited.is_empty().then(|| joined(&self.heard))
+    }
+}
+
+fn joined(texts: &[String]) -> String {
+    texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -112,17 +112,15 @@ pub enum ConversationInput {
         /// Which.
         utterance: UtteranceId,
     },
-    /// The caller has heard an utterance to its end.
-    Played {
+    /// What the caller heard of an utterance, for good. One comes for each [`ConversationAction::Speak`], however its
+    /// utterance ends: played, interrupted, given up, lost.
+    Heard {
         /// Which.
         utterance: UtteranceId,
-    },
-    /// What the caller heard of an answer that was interrupted.
-    Heard {
-        /// Which turn's answer.
-        turn: TurnId,
-        /// The words, from the answer's beginning.
+        /// Its words as far as they were heard.
         text: String,
+        /// Whether that is all of it.
+        complete: bool,
     },
 }
 
@@ -142,7 +140,8 @@ pub enum ConversationAction {
         /// Whose answer is no longer wanted.
         turn: TurnId,
     },
-    /// Have a sentence voiced, and drop the first `skip` of its audio, which was already sent.
+    /// Have a sentence voiced, and drop the first `skip` of its audio, which was already sent. What the caller
+    /// hears of it is to be told by [`ConversationInput::Heard`], once.
     Speak {
         /// Under which number.
         utterance: UtteranceId,
@@ -150,18 +149,20 @@ pub enum ConversationAction {
         text: String,
         /// What an earlier try already made.
         skip: Duration,
+        /// Whether there was an earlier try.
+        again: bool,
     },
-    /// Make the speech service forget an utterance that was given up.
+    /// Make the speech service forget an utterance that was given up. What was made of it is played.
     Abandon {
         /// Which.
         utterance: UtteranceId,
     },
-    /// Mark the end of an utterance in what is played, so that [`ConversationInput::Played`] can follow.
+    /// Mark the end of an utterance in what is played, so that [`ConversationInput::Heard`] can follow.
     Mark {
         /// Which utterance ended.
         utterance: UtteranceId,
     },
-    /// Drop all speech, at the speech service and on the phone; answer with [`ConversationInput::Heard`].
+    /// Drop all speech, at the speech service and on the phone.
     Interrupt {
         /// The turn whose answer was interrupted.
         turn: TurnId,
