@@ -18,6 +18,6 @@ pub use catalogue::{CATALOGUE, Code, CodeEntry};
 pub use dice::Dice;
 pub use error::{Awaited, CommandError, DecodeError, ProtocolError};
 pub use life::{Epoch, LinkLife, UtteranceId};
-pub use machine::{CloseFrame, Input, Machine, Message};
+pub use machine::{CloseFrame, Input, LinkProof, Machine, Message};
 pub use secret::{Secret, SecretError};
 pub use timer::{TimerKind, Timers};

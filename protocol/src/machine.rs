@@ -1,7 +1,7 @@
 //! The one shape every protocol has here: a value that is fed inputs and polled for outputs.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -66,6 +66,28 @@ pub trait Machine: fmt::Debug + Send + 'static {
         false
     }
 
+    /// What the link that is up has shown itself to be good for; of no meaning without one.
+    ///
+    /// Earlier failures are forgotten only over a link that stayed [`LinkProof::Ready`] for a while or
+    /// was [`LinkProof::Useful`]. In a protocol whose peer agrees to nothing first, an open link is
+    /// ready.
+    #[must_use]
+    fn link_proof(&self) -> LinkProof {
+        LinkProof::Ready
+    }
+
+    /// Whether something waits for a link: without one, the next is then dialled in a hurry.
+    #[must_use]
+    fn wants_link(&self) -> bool {
+        false
+    }
+
+    /// A wait the peer asked for since the last call: nobody should dial it sooner.
+    #[must_use]
+    fn poll_hold(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// The command that asks for the orderly end of the session, in a protocol that has one: what a
     /// driver gives once nobody is left to give commands. Without one, closing the link is the end.
     #[must_use]
@@ -88,6 +110,19 @@ pub enum Input<'a> {
     Binary(Bytes),
     /// The link is gone, with the peer's close frame if it sent one.
     Closed(Option<CloseFrame>),
+}
+
+/// What a link has shown itself to be good for. A peer that accepts every link and then says nothing,
+/// or refuses, has shown nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "whoever dials must have an answer to each")]
+pub enum LinkProof {
+    /// It is open, and nothing more.
+    Opened,
+    /// The peer has agreed to work.
+    Ready,
+    /// It has done what it was opened for.
+    Useful,
 }
 
 /// What a machine tells the link. Pings and pongs are the transport's.

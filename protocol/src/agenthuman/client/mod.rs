@@ -13,8 +13,8 @@ use super::playback::Playback;
 use super::speech::{Piece, Speech, SpeechEnd};
 use super::{AvatarSession, Recovery, wire};
 use crate::{
-    Awaited, CloseFrame, CommandError, Epoch, Input, LinkLife, Machine, Message, ProtocolError, TimerKind,
-    Timers, UtteranceId,
+    Awaited, CloseFrame, CommandError, Epoch, Input, LinkLife, LinkProof, Machine, Message, ProtocolError,
+    TimerKind, Timers, UtteranceId,
 };
 
 /// Speaks through an avatar: initialises each link, sends speech in the sizes the service likes,
@@ -344,6 +344,15 @@ impl Machine for AvatarClient {
 
     fn is_finished(&self) -> bool {
         self.state == State::Finished && self.events.is_empty()
+    }
+
+    fn link_proof(&self) -> LinkProof {
+        match self.state {
+            State::Interrupting | State::Ready => LinkProof::Ready,
+            State::Closing | State::Down | State::Finished | State::Initialising | State::Opened => {
+                LinkProof::Opened
+            }
+        }
     }
 
     fn close_command() -> Option<AvatarCommand> {

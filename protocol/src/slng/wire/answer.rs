@@ -1,6 +1,7 @@
 //! What the gateway says, in every dialect its routes have been seen to speak.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -73,6 +74,8 @@ pub(in crate::slng) struct SpeechWord {
 pub(in crate::slng) struct VendorError {
     pub(in crate::slng) code: Code,
     pub(in crate::slng) message: String,
+    /// How long it asks to be left alone.
+    pub(in crate::slng) retry_after: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +110,8 @@ struct Frame<'a> {
     description: Option<Field<'a>>,
     #[serde(borrow)]
     error_message: Option<Field<'a>>,
+    #[serde(borrow)]
+    retry_after: Option<Field<'a>>,
     // Recognition.
     #[serde(borrow)]
     transcript: Option<Field<'a>>,
@@ -264,7 +269,15 @@ impl Frame<'_> {
         // The gateway reports a refused provider key as an unreachable provider; only the text tells.
         let refused = ["401", "403"].iter().any(|status| message.contains(status));
         let code = if code == codes::BACKEND_CONNECTION && refused { codes::PROVIDER_AUTH } else { code };
-        VendorError { code, message }
+        VendorError { code, message, retry_after: self.stated_wait() }
+    }
+
+    /// Seconds under the name of the HTTP header: the sources show no such field, and no other place for it.
+    fn stated_wait(&self) -> Option<Duration> {
+        let inner = |field: &'_ Option<Field<'_>>| field.as_ref()?.get("retry_after")?.as_f64();
+        let top = self.retry_after.as_ref().and_then(Field::as_f64);
+        let seconds = top.or_else(|| inner(&self.data)).or_else(|| inner(&self.error))?;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     fn error_text(&self) -> String {
@@ -387,6 +400,22 @@ mod tests {
             assert_eq!((error.code, error.message.as_str()), (code, message), "{text}");
             let SttMessage::Error(error) = read_stt(text).unwrap() else { panic!("stt: {text}") };
             assert_eq!((error.code, error.message.as_str()), (code, message), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stated_wait_is_read_where_there_is_one() {
+        for (text, wait) in [
+            (r#"{"type":"error","code":"rate_limit","retry_after":7}"#, Some(7.0)),
+            (r#"{"type":"error","code":"rate_limit","retry_after":"2.5"}"#, Some(2.5)),
+            (r#"{"type":"error","data":{"code":"rate_limit","retry_after":7}}"#, Some(7.0)),
+            (r#"{"type":"error","error":{"code":429,"retry_after":7}}"#, Some(7.0)),
+            (r#"{"type":"error","code":"rate_limit","retry_after":-1}"#, None),
+            (r#"{"type":"error","code":"rate_limit","retry_after":1e300}"#, None),
+            (r#"{"type":"error","code":"rate_limit"}"#, None),
+        ] {
+            let TtsMessage::Error(error) = read_tts(text).unwrap() else { panic!("{text}") };
+            assert_eq!(error.retry_after.map(|wait| wait.as_secs_f64()), wait, "{text}");
         }
     }
 

@@ -19,6 +19,7 @@ impl SttClient {
         }
         let transcript = self.place(speech, self.hold.next());
         self.partial_pending = true;
+        self.useful = true;
         self.progress();
         self.events.push_back(SttEvent::Partial(transcript));
     }
@@ -48,6 +49,7 @@ impl SttClient {
         let end = self.end_of(&speech);
         let transcript = self.place(speech, end);
         self.partial_pending = false;
+        self.useful = true;
         self.cover(transcript.end);
         self.events.push_back(SttEvent::Final(transcript));
         self.answer_mark();

@@ -21,6 +21,7 @@ impl SttClient {
         }
         self.life = self.life.next();
         self.link = Link::AwaitingReady;
+        self.useful = false;
         let config = SttInitConfig {
             sample_rate: self.config.rate.hz(),
             encoding: encoding_name(self.config.format().encoding),
@@ -129,6 +130,7 @@ impl SttClient {
             self.link = Link::Over;
             return Err(ProtocolError::Peer { code: error.code, message: error.message });
         }
+        self.stated_wait = error.retry_after;
         self.warn(error.code, error.message);
         self.retire();
         Ok(())

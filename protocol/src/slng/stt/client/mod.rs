@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::hold::Hold;
 use super::{SttCommand, SttConfig, SttEvent, SttStats};
-use crate::{CommandError, Input, LinkLife, Machine, Message, ProtocolError, TimerKind, Timers};
+use crate::{CommandError, Input, LinkLife, LinkProof, Machine, Message, ProtocolError, TimerKind, Timers};
 
 mod cover;
 mod link;
@@ -75,6 +75,10 @@ pub struct SttClient {
     last_final: Option<(String, u64)>,
     partial_pending: bool,
     partials_seen: bool,
+    /// Whether this link has brought a transcript.
+    useful: bool,
+    /// A wait the gateway asked for, until it is polled.
+    stated_wait: Option<Duration>,
     /// A link was lost, and what was held is not all sent again.
     behind: bool,
     close: Close,
@@ -164,6 +168,8 @@ impl SttClient {
             last_final: None,
             partial_pending: false,
             partials_seen: false,
+            useful: false,
+            stated_wait: None,
             behind: false,
             close: Close::NotAsked,
             lost_closing: 0,
@@ -334,6 +340,22 @@ impl Machine for SttClient {
 
     fn is_finished(&self) -> bool {
         self.link == Link::Over && self.events.is_empty() && self.outbox.is_empty()
+    }
+
+    fn link_proof(&self) -> LinkProof {
+        match self.link {
+            Link::Ready if self.useful => LinkProof::Useful,
+            Link::Ready => LinkProof::Ready,
+            Link::AwaitingReady | Link::Down | Link::Over | Link::Retired => LinkProof::Opened,
+        }
+    }
+
+    fn wants_link(&self) -> bool {
+        self.hold.unsent() > 0 || !self.marks.is_empty() || self.close != Close::NotAsked
+    }
+
+    fn poll_hold(&mut self) -> Option<Duration> {
+        self.stated_wait.take()
     }
 
     fn close_command() -> Option<SttCommand> {

@@ -29,6 +29,7 @@ impl TtsClient {
         }
         self.life = self.life.next();
         self.link = Link::AwaitingReady;
+        self.useful = false;
         let config = TtsInitConfig {
             encoding: encoding_name(self.config.format.encoding),
             sample_rate: self.config.format.rate.hz(),
@@ -113,9 +114,9 @@ impl TtsClient {
 
     pub(super) fn on_binary(&mut self, audio: Bytes) -> Result<(), ProtocolError> {
         match error_body(&audio) {
-            Some(VendorError { code, message }) => {
-                let code = if code == codes::UNKNOWN { codes::ERROR_BODY } else { code };
-                self.on_error(VendorError { code, message })
+            Some(error) => {
+                let code = if error.code == codes::UNKNOWN { codes::ERROR_BODY } else { error.code };
+                self.on_error(VendorError { code, ..error })
             }
             None => {
                 self.on_audio(audio);
@@ -134,6 +135,7 @@ impl TtsClient {
             return Err(ProtocolError::Peer { code: error.code, message: error.message });
         }
         // Whether a link survives an error is documented nowhere; the vendor's clients drop it.
+        self.stated_wait = error.retry_after;
         self.warn(error.code, error.message);
         self.retire(Truncation::LinkLost);
         Ok(())

@@ -1,13 +1,15 @@
 //! The application's side of a speech session.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::turn::{Leftover, Terminals, Turn};
 use super::intake::Intake;
 use super::text::TextQueue;
 use super::{TtsCommand, TtsConfig, TtsEvent, TtsStats};
-use crate::{CommandError, Input, LinkLife, Machine, Message, ProtocolError, TimerKind, Timers, UtteranceId};
+use crate::{
+    CommandError, Input, LinkLife, LinkProof, Machine, Message, ProtocolError, TimerKind, Timers, UtteranceId,
+};
 
 mod link;
 mod turn;
@@ -73,6 +75,10 @@ pub struct TtsClient {
     /// Set once a standalone flush went unanswered: from then on it travels inside the text.
     inline_only: bool,
     mismatch_told: bool,
+    /// Whether this link has carried audio.
+    useful: bool,
+    /// A wait the gateway asked for, until it is polled.
+    stated_wait: Option<Duration>,
     garbled_in_a_row: usize,
     stats: TtsStats,
 }
@@ -144,6 +150,8 @@ impl TtsClient {
             marks_ends: false,
             inline_only: false,
             mismatch_told: false,
+            useful: false,
+            stated_wait: None,
             garbled_in_a_row: 0,
             stats: TtsStats::default(),
         }
@@ -159,12 +167,6 @@ impl TtsClient {
     #[must_use]
     pub const fn life(&self) -> LinkLife {
         self.life
-    }
-
-    /// Whether nothing waits to be spoken and nothing is owed: the moment to replace an old link.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.turn.is_none() && self.text.front().is_none() && !matches!(self.link, Link::Clearing { .. })
     }
 
     fn check_text(&self, utterance: UtteranceId, text: &str) -> Result<(), CommandError> {
@@ -258,6 +260,24 @@ impl Machine for TtsClient {
 
     fn is_finished(&self) -> bool {
         self.link == Link::Over && self.events.is_empty() && self.outbox.is_empty()
+    }
+
+    fn link_proof(&self) -> LinkProof {
+        match self.link {
+            Link::Clearing { .. } | Link::Quiet | Link::Ready if self.useful => LinkProof::Useful,
+            Link::Clearing { .. } | Link::Quiet | Link::Ready => LinkProof::Ready,
+            Link::AwaitingReady | Link::Closing | Link::Down | Link::Over | Link::Retired => {
+                LinkProof::Opened
+            }
+        }
+    }
+
+    fn wants_link(&self) -> bool {
+        self.turn.is_some() || self.text.front().is_some()
+    }
+
+    fn poll_hold(&mut self) -> Option<Duration> {
+        self.stated_wait.take()
     }
 
     fn close_command() -> Option<TtsCommand> {

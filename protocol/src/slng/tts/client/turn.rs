@@ -83,6 +83,7 @@ impl TtsClient {
     fn deliver(&mut self, audio: Bytes) {
         let (Some(turn), Some(run)) = (&mut self.turn, self.text.front()) else { return };
         if !audio.is_empty() {
+            self.useful = true;
             turn.bytes += audio.len() as u64;
             self.stats.audio_bytes += audio.len() as u64;
             self.events.push_back(TtsEvent::Audio { utterance: run.utterance, audio });
