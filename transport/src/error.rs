@@ -212,10 +212,10 @@ impl fmt::Display for Words<'_> {
 
 fn retry_status(status: u16, retry_after: Option<Duration>) -> Retry {
     match (status, retry_after) {
-        // RFC 9110 §15.5: the request is at fault, except for "too slow", "too early" (RFC 8470)
+        // RFC 9110 §15.5: the request is at fault, except for "too slow", "conflict", "too early" (RFC 8470)
         // and "too many" (RFC 6585).
-        (408 | 425 | 429 | 500..=599, Some(wait)) => Retry::After(wait),
-        (408 | 425 | 429 | 500..=599, None) => Retry::AfterBackoff,
+        (408 | 409 | 425 | 429 | 500..=599, Some(wait)) => Retry::After(wait),
+        (408 | 409 | 425 | 429 | 500..=599, None) => Retry::AfterBackoff,
         (..) => Retry::Never,
     }
 }
@@ -380,6 +380,7 @@ mod tests {
             (403, None, Retry::Never),
             (404, None, Retry::Never),
             (408, None, Retry::AfterBackoff),
+            (409, None, Retry::AfterBackoff),
             (429, None, Retry::AfterBackoff),
             (429, Some(second), Retry::After(second)),
             (503, Some(second), Retry::After(second)),
