@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 /// A token bucket over the retries of every session with one vendor.
 ///
 /// A retry takes a token, or is told how long to wait for one; waits are handed out one after the
-/// other, so sessions that wait for tokens never dial together. First dials and reconnects after a
-/// link that proved good and was closed in order take none: a quiet night of idle closes costs
-/// nothing.
+/// other, so sessions that wait for tokens never dial together. First dials take none unless the vendor
+/// asked to be left alone meanwhile; reconnects take none after a link that proved good and was closed
+/// in order, or for which nothing waits: a quiet night of idle closes costs nothing.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -18,8 +18,8 @@ pub enum SessionError {
     /// A command was given, or an event awaited, after the session's end.
     #[error("session has ended")]
     Ended,
-    /// The vendor is down, and its breaker lets nobody dial yet. Nothing was tried.
-    #[error("vendor is down; dials are held back for {wait:?}")]
+    /// The vendor is down, or asked to be left alone, and nobody may dial yet. Nothing was tried.
+    #[error("dials to this vendor are held back for {wait:?}")]
     HeldBack {
         /// Until it is worth asking again.
         wait: Duration,
@@ -170,7 +170,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::new(
         "session/held-back",
         true,
-        "So many dials to this vendor failed in a row that new ones are held back for a moment.",
+        "So many dials to this vendor failed in a row, or it asked to be left alone, that new ones are held back for a moment.",
         "Answer the call without this vendor or refuse it; the sessions that wait will notice when the vendor is back.",
     ),
     CodeEntry::new(

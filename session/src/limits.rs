@@ -1,10 +1,12 @@
 //! What all sessions with one vendor have in common.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::{Breaker, Budget};
 
-/// What all sessions with one vendor share: a retry [`Budget`] and a [`Breaker`]. Clones share.
+/// What all sessions with one vendor share: a retry [`Budget`], a [`Breaker`], and the wait the vendor
+/// asked one of them for, during which none of them dials. Clones share.
 ///
 /// ```
 /// use voxline_session::{Breaker, Budget, VendorLimits};
@@ -20,13 +22,26 @@ pub struct VendorLimits(Arc<Mutex<Limits>>);
 pub(crate) struct Limits {
     pub(crate) budget: Budget,
     pub(crate) breaker: Breaker,
+    held_until: Option<Instant>,
+}
+
+impl Limits {
+    /// Nobody dials before `until`. Of two such wishes the later one counts.
+    pub(crate) fn hold(&mut self, until: Instant) {
+        self.held_until = self.held_until.max(Some(until));
+    }
+
+    /// When dials are allowed again, if they are not at `now`.
+    pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {
+        self.held_until.filter(|until| *until > now)
+    }
 }
 
 impl VendorLimits {
     /// Limits for one vendor, to be cloned into each of its sessions.
     #[must_use]
     pub fn new(budget: Budget, breaker: Breaker) -> Self {
-        Self(Arc::new(Mutex::new(Limits { budget, breaker })))
+        Self(Arc::new(Mutex::new(Limits { budget, breaker, held_until: None })))
     }
 
     /// Retries taken from the budget so far.

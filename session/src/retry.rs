@@ -30,8 +30,9 @@ pub struct RetryPolicy {
     /// The longest time without a proved link, counted from the loss; a wait that would pass it ends
     /// the session at once. `None` by default.
     pub give_up_after: Option<Duration>,
-    /// How long a link must live to have proved good, 2 s by default. Only then do windows and
-    /// attempts start over, so a peer that accepts and hangs up is not dialled in a tight loop.
+    /// How long a link must live, from the moment its peer was ready to work, to have proved good; 2 s by
+    /// default. Only then do windows and attempts start over, so a peer that accepts and hangs up, or
+    /// accepts and says nothing, is not dialled in a tight loop.
     pub good_after: Duration,
     /// The seed of the jitter. `None`, the default, seeds from the system, as live systems must: equal
     /// seeds dial together.

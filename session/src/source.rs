@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use voxline_protocol::Machine;
 use voxline_transport::{Connector, Transport, TransportError};
 
 use crate::driver::now;
@@ -64,7 +65,7 @@ impl<T: Transport> Source<T> {
             Self::Dialled(dialled) => {
                 let (link, begun) = dialled.first.take()?;
                 dialled.live = true;
-                dialled.supervisor.on_connected(now);
+                dialled.supervisor.on_connected();
                 Some(First { link, took: Some(now - begun) })
             }
         }
@@ -171,7 +172,7 @@ impl<T: Transport> Dialled<T> {
         match result {
             Ok(link) => {
                 self.live = true;
-                self.supervisor.on_connected(now);
+                self.supervisor.on_connected();
                 DialEvent::Opened { link, took }
             }
             Err(error) => {
@@ -186,12 +187,16 @@ impl<T: Transport> Dialled<T> {
         self.supervisor.on_lost(now, end);
     }
 
-    pub(crate) fn on_work(&mut self) {
-        self.supervisor.on_work();
-    }
-
-    pub(crate) fn hurry(&mut self, now: Instant) {
-        self.supervisor.hurry(now);
+    /// Hears from the machine what its link is good for, or whether it wants one.
+    pub(crate) fn listen<M: Machine>(&mut self, now: Instant, machine: &mut M) {
+        if let Some(stated) = machine.poll_hold() {
+            self.supervisor.on_hold(now, stated);
+        }
+        if self.live {
+            self.supervisor.on_proof(now, machine.link_proof());
+        } else if machine.wants_link() {
+            self.supervisor.hurry(now);
+        }
     }
 
     /// When to ask again at the latest.

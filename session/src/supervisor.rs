@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use voxline_protocol::CloseFrame;
+use voxline_protocol::{CloseFrame, LinkProof};
 use voxline_transport::Retry;
 
 use crate::{Delays, RetryPolicy, VendorLimits};
@@ -10,9 +10,9 @@ use crate::{Delays, RetryPolicy, VendorLimits};
 /// Decides when a session's link is dialled. Connects nothing and reads no clock.
 ///
 /// Ask [`poll`](Self::poll) what to do, do it, and report what came of it. Windows and attempts
-/// start over only once a link has proved good, by living for
-/// [`good_after`](RetryPolicy::good_after) or by doing its work; a link that dies before counts as
-/// a failed dial.
+/// start over only once a link has proved good, by staying ready for
+/// [`good_after`](RetryPolicy::good_after) or by doing its work; a link that ends before counts as
+/// a failed dial, however long it was open.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -41,18 +41,21 @@ pub struct Supervisor {
 enum State {
     Waiting { until: Instant, cost: Cost },
     Connecting,
-    Live { since: Instant, good: Good },
+    Live(Shown),
     Dead,
 }
 
 /// What a live link has shown so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Good {
-    NotYet,
-    /// It has lived long enough.
-    Proved,
+enum Shown {
+    Opened,
+    Ready {
+        since: Instant,
+    },
+    /// It stayed ready for long enough.
+    Good,
     /// It has done what it was opened for.
-    Worked,
+    Useful,
 }
 
 /// What the next dial takes from the vendor's budget.
@@ -60,7 +63,7 @@ enum Good {
 enum Cost {
     /// Nothing: a first dial, or the wait for the token is what we are waiting out.
     None,
-    /// Nothing as long as nobody is in a hurry: the link before was closed in order.
+    /// Nothing as long as nobody is in a hurry: the link before was no failure.
     Idle,
     Token,
 }
@@ -116,29 +119,41 @@ impl Supervisor {
         match self.state {
             State::Waiting { until, cost } if until <= now => self.dial_or_wait(now, cost),
             State::Waiting { until, .. } => Next::Wait(until),
-            State::Live { since, good: Good::NotYet } => {
-                let good_at = since + self.policy.good_after;
+            State::Live(Shown::Ready { since }) => {
+                let good_at = later(since, self.policy.good_after);
                 if now < good_at {
                     return Next::Wait(good_at);
                 }
-                self.on_good(since, Good::Proved);
+                self.on_good(Shown::Good);
                 Next::Idle
             }
-            State::Connecting | State::Live { good: Good::Proved | Good::Worked, .. } => Next::Idle,
+            State::Connecting | State::Live(Shown::Opened | Shown::Good | Shown::Useful) => Next::Idle,
             State::Dead => Next::GiveUp,
         }
     }
 
     /// The dial succeeded.
-    pub fn on_connected(&mut self, now: Instant) {
-        self.state = State::Live { since: now, good: Good::NotYet };
+    pub const fn on_connected(&mut self) {
+        self.state = State::Live(Shown::Opened);
     }
 
-    /// The link has done what it was opened for, so it is good however young.
-    pub fn on_work(&mut self) {
-        if let State::Live { since, .. } = self.state {
-            self.on_good(since, Good::Worked);
+    /// The link that is up has shown this, or still shows it.
+    pub fn on_proof(&mut self, now: Instant, proof: LinkProof) {
+        match (self.state, proof) {
+            (State::Live(Shown::Opened), LinkProof::Ready) => {
+                self.state = State::Live(Shown::Ready { since: now });
+            }
+            (State::Live(Shown::Opened | Shown::Ready { .. } | Shown::Good), LinkProof::Useful) => {
+                self.on_good(Shown::Useful);
+            }
+            (State::Live(_), LinkProof::Opened | LinkProof::Ready | LinkProof::Useful)
+            | (State::Connecting | State::Dead | State::Waiting { .. }, _) => {}
         }
+    }
+
+    /// The peer asked to be left alone for so long: by nobody is it dialled sooner.
+    pub fn on_hold(&mut self, now: Instant, stated: Duration) {
+        self.limits.lock().hold(later(now, stated));
     }
 
     /// The dial failed; `retry` is [`TransportError::retry`](voxline_transport::TransportError::retry).
@@ -149,31 +164,35 @@ impl Supervisor {
                 self.limits.lock().breaker.on_success();
                 self.state = State::Dead;
             }
-            Retry::After(stated) => self.on_vain(now, stated),
+            Retry::After(stated) => {
+                self.on_hold(now, stated);
+                self.on_vain(now, stated);
+            }
             Retry::AfterBackoff => self.on_vain(now, Duration::ZERO),
         }
     }
 
     /// The link ended.
     pub fn on_lost(&mut self, now: Instant, end: LinkEnd) {
-        if let State::Live { since, good } = self.state
-            && (good != Good::NotYet || now >= since + self.policy.good_after)
-        {
-            self.on_good(since, good);
-            self.down_since = Some(now);
-            match end {
-                // Some vendors close after each piece of work, and the next one is waiting.
-                LinkEnd::Clean if good == Good::Worked => self.redial(now, now, Cost::None),
-                LinkEnd::Clean => self.redial_after_backoff(now, Duration::ZERO, Cost::Idle),
-                LinkEnd::Lost => self.redial_after_backoff(now, Duration::ZERO, Cost::Token),
-                LinkEnd::Ours => self.redial(now, now, Cost::Token),
-            }
-        } else {
-            self.on_vain(now, Duration::ZERO);
+        let shown = match self.state {
+            State::Live(Shown::Ready { since }) if now >= later(since, self.policy.good_after) => Shown::Good,
+            State::Live(shown @ (Shown::Good | Shown::Useful)) => shown,
+            State::Live(Shown::Opened | Shown::Ready { .. })
+            | State::Connecting
+            | State::Dead
+            | State::Waiting { .. } => return self.on_vain(now, Duration::ZERO),
+        };
+        self.on_good(shown);
+        self.down_since = Some(now);
+        match end {
+            // Some vendors close after each piece of work, and the next one is waiting.
+            LinkEnd::Clean if shown == Shown::Useful => self.redial(now, now, Cost::None),
+            LinkEnd::Clean | LinkEnd::Ours => self.redial_after_backoff(now, Duration::ZERO, Cost::Idle),
+            LinkEnd::Lost => self.redial_after_backoff(now, Duration::ZERO, Cost::Token),
         }
     }
 
-    /// There is work for the link now: a wait that only served to bring an idle link back is cut short.
+    /// Something waits for a link: a wait that only served to bring an idle one back is cut short.
     pub fn hurry(&mut self, now: Instant) {
         if let State::Waiting { until, cost: Cost::Idle } = self.state {
             self.state = State::Waiting { until: until.min(now), cost: Cost::Token };
@@ -195,11 +214,18 @@ impl Supervisor {
     /// The wait is over: dials, unless the vendor's limits say to wait longer.
     fn dial_or_wait(&mut self, now: Instant, cost: Cost) -> Next {
         let mut limits = self.limits.lock();
+        if let Some(held_until) = limits.held_until(now) {
+            drop(limits);
+            // Everybody waits for the same moment: jitter and the budget keep them apart after it.
+            let delay = self.next_delay();
+            self.wait(now, later(held_until, delay), Cost::Token);
+            return self.poll_waiting();
+        }
         if !limits.breaker.admit(now) {
             drop(limits);
             // Windows grow as if we had dialled, so that nobody storms the vendor once it is back.
             let delay = self.next_delay();
-            self.wait(now, now + delay, cost);
+            self.wait(now, later(now, delay), cost);
             return self.poll_waiting();
         }
         let for_token = if cost == Cost::Token { limits.budget.reserve(now) } else { Duration::ZERO };
@@ -216,7 +242,7 @@ impl Supervisor {
         match self.state {
             State::Waiting { until, .. } => Next::Wait(until),
             State::Dead => Next::GiveUp,
-            State::Connecting | State::Live { .. } => Next::Idle,
+            State::Connecting | State::Live(_) => Next::Idle,
         }
     }
 
@@ -226,8 +252,8 @@ impl Supervisor {
         self.redial_after_backoff(now, stated, Cost::Token);
     }
 
-    fn on_good(&mut self, since: Instant, good: Good) {
-        self.state = State::Live { since, good };
+    fn on_good(&mut self, shown: Shown) {
+        self.state = State::Live(shown);
         self.limits.lock().breaker.on_success();
         self.delays.reset();
         self.attempts = 0;
@@ -237,7 +263,7 @@ impl Supervisor {
     fn redial_after_backoff(&mut self, now: Instant, stated: Duration, cost: Cost) {
         // Jitter is added to a stated wait: everybody was told the same number.
         let delay = self.next_delay();
-        self.redial(now, now + stated + delay, cost);
+        self.redial(now, later(later(now, stated), delay), cost);
     }
 
     fn redial(&mut self, now: Instant, at: Instant, cost: Cost) {
@@ -251,7 +277,7 @@ impl Supervisor {
 
     fn wait(&mut self, now: Instant, until: Instant, cost: Cost) {
         let since = *self.down_since.get_or_insert(now);
-        let too_long = self.policy.give_up_after.is_some_and(|most| until > since + most);
+        let too_long = self.policy.give_up_after.is_some_and(|most| until > later(since, most));
         self.state = if too_long { State::Dead } else { State::Waiting { until, cost } };
     }
 
@@ -263,182 +289,13 @@ impl Supervisor {
     }
 }
 
+/// `wait` after `from`. A peer's or a user's number may be too large for the clock.
+fn later(from: Instant, wait: Duration) -> Instant {
+    from + wait.min(LONGEST_WAIT)
+}
+
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
 const GOING_AWAY: u16 = 1001; // RFC 6455 §7.4.1
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Breaker, Budget};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn supervisor(policy: RetryPolicy, now: Instant) -> Supervisor {
-        Supervisor::new(policy.with_seed(5), VendorLimits::default(), now)
-    }
-
-    /// Follows every wait until the supervisor dials, and returns when.
-    fn dial(supervisor: &mut Supervisor, mut now: Instant) -> Option<Instant> {
-        loop {
-            match supervisor.poll(now) {
-                Next::Dial => return Some(now),
-                Next::Wait(until) => now = until,
-                Next::Idle => panic!("idle"),
-                Next::GiveUp => return None,
-            }
-        }
-    }
-
-    #[test]
-    fn instant_deaths_back_off_like_failed_dials() {
-        let mut now = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::default().with_max_attempts(6), now);
-        let mut deaths = 0;
-        while let Some(dialled) = dial(&mut supervisor, now) {
-            now = dialled + SECOND / 2;
-            supervisor.on_connected(dialled);
-            supervisor.on_lost(now, LinkEnd::Clean);
-            deaths += 1;
-        }
-        assert_eq!(deaths, 7);
-        assert_eq!(supervisor.delays.window(), 30 * SECOND);
-    }
-
-    #[test]
-    fn a_link_that_proved_good_starts_the_windows_over() {
-        let mut now = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::default(), now);
-        for _ in 0..6 {
-            now = dial(&mut supervisor, now).unwrap();
-            supervisor.on_failure(now, Retry::AfterBackoff);
-        }
-        now = dial(&mut supervisor, now).unwrap();
-        supervisor.on_connected(now);
-        assert_eq!(supervisor.poll(now), Next::Wait(now + 2 * SECOND));
-        assert_eq!(supervisor.attempts(), 6);
-        now += 2 * SECOND;
-        assert_eq!(supervisor.poll(now), Next::Idle);
-        assert_eq!(supervisor.attempts(), 0);
-        supervisor.on_lost(now + SECOND, LinkEnd::Lost);
-        assert!(dial(&mut supervisor, now + SECOND).unwrap() <= now + 2 * SECOND);
-    }
-
-    #[test]
-    fn a_refusal_is_final_and_shows_the_vendor_is_up() {
-        let now = Instant::now();
-        let limits = VendorLimits::new(Budget::default(), Breaker::new(1, SECOND));
-        limits.lock().breaker.on_failure(now);
-        let mut supervisor =
-            Supervisor::new(RetryPolicy::default().with_seed(1), limits.clone(), now + SECOND);
-        assert_eq!(supervisor.poll(now + SECOND), Next::Dial);
-        supervisor.on_failure(now + SECOND, Retry::Never);
-        assert_eq!(supervisor.poll(now + 100 * SECOND), Next::GiveUp);
-        assert!(!limits.is_open());
-    }
-
-    #[test]
-    fn a_stated_wait_wins_over_backoff() {
-        for seed in 0..100 {
-            let now = Instant::now();
-            let mut supervisor = supervisor(RetryPolicy::default().with_seed(seed), now);
-            supervisor.poll(now);
-            supervisor.on_failure(now, Retry::After(17 * SECOND));
-            let dialled = dial(&mut supervisor, now).unwrap() - now;
-            assert!((17 * SECOND..=18 * SECOND).contains(&dialled), "seed {seed}: {dialled:?}");
-        }
-    }
-
-    #[test]
-    fn a_wait_past_the_last_moment_gives_up_at_once() {
-        let now = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::default().with_give_up_after(20 * SECOND), now);
-        supervisor.poll(now);
-        supervisor.on_failure(now, Retry::After(3_600 * SECOND));
-        assert_eq!(supervisor.poll(now), Next::GiveUp);
-    }
-
-    #[test]
-    fn without_attempts_a_lost_link_is_the_end() {
-        let now = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::never(), now);
-        assert_eq!(supervisor.poll(now), Next::Dial);
-        supervisor.on_connected(now);
-        supervisor.on_lost(now + 9 * SECOND, LinkEnd::Lost);
-        assert_eq!(supervisor.poll(now + 9 * SECOND), Next::GiveUp);
-    }
-
-    #[test]
-    fn an_open_breaker_widens_the_windows_without_counting_attempts() {
-        let start = Instant::now();
-        let limits = VendorLimits::new(Budget::default(), Breaker::new(1, 60 * SECOND));
-        let mut supervisor = Supervisor::new(RetryPolicy::default().with_seed(2), limits, start);
-        supervisor.poll(start);
-        supervisor.on_failure(start, Retry::AfterBackoff);
-        let dialled = dial(&mut supervisor, start).unwrap();
-        assert!(dialled >= start + 60 * SECOND);
-        assert_eq!(supervisor.attempts(), 1);
-        assert_eq!(supervisor.delays.window(), 30 * SECOND);
-    }
-
-    #[test]
-    fn an_empty_budget_spaces_the_dials() {
-        let start = Instant::now();
-        let limits = VendorLimits::new(Budget::new(1, 2.0), Breaker::new(u32::MAX, SECOND));
-        let mut dials: Vec<Instant> = (0..10)
-            .map(|seed| {
-                let policy = RetryPolicy::default().with_seed(seed);
-                let mut supervisor = Supervisor::new(policy, limits.clone(), start);
-                supervisor.poll(start);
-                supervisor.on_failure(start, Retry::AfterBackoff);
-                dial(&mut supervisor, start).unwrap()
-            })
-            .collect();
-        dials.sort_unstable();
-        for pair in dials.windows(2) {
-            assert!(pair[1] - pair[0] >= SECOND / 4, "{dials:?}");
-        }
-        assert_eq!(limits.spent(), 10);
-    }
-
-    #[test]
-    fn an_idle_close_is_free_unless_there_is_work() {
-        let start = Instant::now();
-        for (name, hurry, spent) in [("idle", false, 0), ("work", true, 1)] {
-            let mut supervisor = supervisor(RetryPolicy::default(), start);
-            supervisor.poll(start);
-            supervisor.on_connected(start);
-            let closed = start + 300 * SECOND;
-            supervisor.on_lost(closed, LinkEnd::Clean);
-            if hurry {
-                supervisor.hurry(closed);
-                assert_eq!(supervisor.poll(closed), Next::Dial, "{name}");
-            } else {
-                dial(&mut supervisor, closed).unwrap();
-            }
-            assert_eq!(supervisor.limits.spent(), spent, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_vendor_that_closes_after_each_piece_of_work_is_dialled_at_once_and_free() {
-        let mut now = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::default(), now);
-        for _ in 0..50 {
-            assert_eq!(supervisor.poll(now), Next::Dial);
-            supervisor.on_connected(now);
-            supervisor.on_work();
-            now += SECOND / 4;
-            supervisor.on_lost(now, LinkEnd::Clean);
-        }
-        assert_eq!(supervisor.limits.spent(), 0);
-    }
-
-    #[test]
-    fn a_link_we_gave_up_is_replaced_at_once() {
-        let start = Instant::now();
-        let mut supervisor = supervisor(RetryPolicy::default(), start);
-        supervisor.poll(start);
-        supervisor.on_connected(start);
-        supervisor.on_lost(start + 9 * SECOND, LinkEnd::Ours);
-        assert_eq!(supervisor.poll(start + 9 * SECOND), Next::Dial);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+use voxline_protocol::LinkProof;
 use voxline_session::{Breaker, Budget, LinkEnd, Next, RetryPolicy, Supervisor, VendorLimits};
 use voxline_transport::Retry;
 
@@ -42,7 +43,8 @@ impl Fleet {
             let policy = RetryPolicy::default().with_seed(seed * 1_000_000 + client as u64);
             let mut supervisor = Supervisor::new(policy, limits[client % processes].clone(), before);
             assert_eq!(supervisor.poll(before), Next::Dial);
-            supervisor.on_connected(before);
+            supervisor.on_connected();
+            supervisor.on_proof(before, LinkProof::Ready);
             supervisor
         });
         Self {
@@ -67,7 +69,8 @@ impl Fleet {
             match step {
                 Step::Ask => {}
                 Step::Dialled { up: true } => {
-                    self.clients[client].on_connected(now);
+                    self.clients[client].on_connected();
+                    self.clients[client].on_proof(now, LinkProof::Ready);
                     self.back[client].get_or_insert(now - self.start);
                 }
                 Step::Dialled { up: false } => self.clients[client].on_failure(now, Retry::AfterBackoff),
@@ -172,7 +175,8 @@ fn an_idle_night_spends_no_budget() {
         while now < start + night {
             match supervisor.poll(now) {
                 Next::Dial => {
-                    supervisor.on_connected(now);
+                    supervisor.on_connected();
+                    supervisor.on_proof(now, LinkProof::Ready);
                     now += 30 * SECOND + random.millis(300_000);
                     supervisor.on_lost(now, LinkEnd::Clean);
                 }

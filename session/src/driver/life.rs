@@ -39,10 +39,13 @@ impl<M: Machine, T: Transport> Driver<M, T> {
                     Ok(true)
                 }
             },
-            Source::Dialled(dialled) => match dialled.poll(cx, now) {
-                Some(event) => self.on_dial_event(now, event).map(|()| true),
-                None => Ok(false),
-            },
+            Source::Dialled(dialled) => {
+                dialled.listen(now, &mut self.machine);
+                match dialled.poll(cx, now) {
+                    Some(event) => self.on_dial_event(now, event).map(|()| true),
+                    None => Ok(false),
+                }
+            }
         }
     }
 

@@ -197,14 +197,12 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         if let Err(refusal) = self.machine.handle_command(now, command) {
             debug!(%refusal, "command refused");
             self.stash.push_back(SessionEvent::Refused(refusal));
-        } else if let (None, Source::Dialled(dialled)) = (&self.link, &mut self.source) {
-            dialled.hurry(now);
         }
     }
 
     fn deliver_events(&mut self) -> bool {
         let mut shared = self.shared.lock();
-        let (mut moved, mut worked) = (false, false);
+        let mut moved = false;
         self.delivered = false;
         while shared.has_event_room() {
             let next = self.stash.pop_front();
@@ -213,12 +211,8 @@ impl<M: Machine, T: Transport> Driver<M, T> {
                 self.delivered = true;
                 break;
             };
-            worked |= event.is_perishable::<M>();
             shared.deliver(self.epoch, event);
             moved = true;
-        }
-        if let (true, Source::Dialled(dialled)) = (worked, &mut self.source) {
-            dialled.on_work(); // what a barge-in makes worthless is what the link was opened for
         }
         moved
     }

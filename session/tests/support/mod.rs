@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
-use voxline_protocol::{Awaited, CloseFrame, CommandError, Input, Machine, Message, ProtocolError};
+use voxline_protocol::{
+    Awaited, CloseFrame, CommandError, Input, LinkProof, Machine, Message, ProtocolError,
+};
 use voxline_session::{Receiver, SessionError, SessionEvent};
 use voxline_transport::memory::{self, MemoryTransport};
 use voxline_transport::{ConnectStage, Connector, Incoming, TransportError};
@@ -25,6 +27,8 @@ pub(crate) struct Talker {
     finished: bool,
     next_beat: Option<Instant>,
     beats: bool,
+    proof: Option<LinkProof>,
+    stated_wait: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +68,7 @@ impl Machine for Talker {
                 self.control = VecDeque::from(["hello".to_owned()]);
                 self.control.extend(self.closing.then(|| "bye".to_owned()));
                 self.next_beat = self.beats.then(|| now + BEAT);
+                self.proof = None;
             }
             Input::Closed(_) if self.closing && self.unsent.is_empty() && self.unacknowledged.is_empty() => {
                 self.finish();
@@ -73,10 +78,15 @@ impl Machine for Talker {
                 self.events.push_back(Heard::LinkLost);
             }
             Input::Binary(bytes) => {
+                self.proof = Some(LinkProof::Useful);
                 self.events.push_back(Heard::Audio(String::from_utf8_lossy(&bytes).into_owned()));
             }
             Input::Text(text) => match text.split_once(' ').unwrap_or((text, "")) {
-                ("ready", _) => self.events.push_back(Heard::Ready),
+                ("ready", _) => {
+                    self.proof = Some(LinkProof::Ready);
+                    self.events.push_back(Heard::Ready);
+                }
+                ("later", seconds) => self.stated_wait = seconds.parse().ok().map(Duration::from_secs),
                 ("ack", number) => {
                     self.unacknowledged.retain(|(line, _)| line.to_string() != number);
                 }
@@ -147,6 +157,18 @@ impl Machine for Talker {
         matches!(event, Heard::Audio(_))
     }
 
+    fn link_proof(&self) -> LinkProof {
+        self.proof.unwrap_or(LinkProof::Opened)
+    }
+
+    fn wants_link(&self) -> bool {
+        !self.unsent.is_empty() || !self.unacknowledged.is_empty()
+    }
+
+    fn poll_hold(&mut self) -> Option<Duration> {
+        self.stated_wait.take()
+    }
+
     fn close_command() -> Option<Say> {
         Some(Say::Close)
     }
@@ -206,13 +228,18 @@ impl DialLog {
     pub(crate) fn times(&self) -> Vec<Instant> {
         self.0.lock().unwrap().clone()
     }
+
+    /// One more begins now.
+    pub(crate) fn note(&self) {
+        self.0.lock().unwrap().push(tokio::time::Instant::now().into_std());
+    }
 }
 
 impl Connector for Plan {
     type Transport = MemoryTransport;
 
     async fn connect(&self) -> Result<MemoryTransport, TransportError> {
-        self.dials.0.lock().unwrap().push(tokio::time::Instant::now().into_std());
+        self.dials.note();
         let step = self.steps.lock().unwrap().pop_front().unwrap_or(Meets::Link);
         tokio::time::sleep(Duration::from_millis(20)).await;
         match step {
