@@ -11,7 +11,7 @@ use crate::ConnectStage;
 /// use voxline_transport::WebSocketConfig;
 ///
 /// let config = WebSocketConfig::new().with_ping_interval(Some(Duration::from_secs(20)));
-/// assert_eq!(config.ping_misses, 2);
+/// assert_eq!(config.ping_misses, 4);
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,9 @@ pub struct WebSocketConfig {
     /// How often to ping. Off. Too rare and a dead link is noticed late (within two intervals);
     /// too frequent wakes idle links for nothing. Some vendors do not allow pings at all.
     pub ping_interval: Option<Duration>,
-    /// How many unanswered pings in a row mean that the peer is gone. 2. One is a false alarm on a
-    /// lossy path; many make each wait within the interval short.
+    /// How many unanswered pings in a row mean that the peer is gone. 4, each waited for twice as long as
+    /// the one before and all together no longer than the interval. Fewer are a false alarm on a path that
+    /// loses packets; with many more the first waits are too short to be of use.
     pub ping_misses: u32,
     /// Bytes set aside for reading on each link. 4 KiB. A message may be larger; a far larger
     /// buffer multiplies by the number of calls.
@@ -47,7 +48,7 @@ impl WebSocketConfig {
             stage_timeouts: StageTimeouts::none(),
             max_message_size: 1 << 20,
             ping_interval: None,
-            ping_misses: 2,
+            ping_misses: 4,
             read_buffer_size: 4 << 10,
             no_delay: true,
         }
@@ -132,7 +133,7 @@ impl StageTimeouts {
         Self { dns: None, tcp: None, proxy: None, tls: None, upgrade: None, response: None }
     }
 
-    const fn with(mut self, stage: ConnectStage, limit: Duration) -> Self {
+    pub(crate) const fn with(mut self, stage: ConnectStage, limit: Duration) -> Self {
         match stage {
             ConnectStage::Dns => self.dns = Some(limit),
             ConnectStage::Tcp => self.tcp = Some(limit),
