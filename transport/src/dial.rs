@@ -126,3 +126,52 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 
 /// RFC 8305 §8: the recommended time before the next address is tried beside the first.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const STAGES: [ConnectStage; 6] = [
+        ConnectStage::Dns,
+        ConnectStage::Tcp,
+        ConnectStage::Proxy,
+        ConnectStage::Tls,
+        ConnectStage::Upgrade,
+        ConnectStage::Response,
+    ];
+
+    async fn stalls_for(deadline: &Deadline, stage: ConnectStage) -> (Duration, ConnectStage, Duration) {
+        let begun = Instant::now();
+        match deadline.run::<()>(stage, pending()).await {
+            Err(TransportError::Timeout { stage, limit }) => (begun.elapsed(), stage, limit),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_step_of_a_dial_ends_at_its_own_limit_or_at_the_whole_dials() {
+        for stage in STAGES {
+            let deadline = Deadline::new(5 * SECOND, StageTimeouts::default().with(stage, SECOND));
+            assert_eq!(stalls_for(&deadline, stage).await, (SECOND, stage, SECOND));
+            let deadline = Deadline::new(5 * SECOND, StageTimeouts::default());
+            assert_eq!(stalls_for(&deadline, stage).await, (5 * SECOND, stage, 5 * SECOND));
+            let deadline = Deadline::new(5 * SECOND, StageTimeouts::default().with(stage, 60 * SECOND));
+            assert_eq!(stalls_for(&deadline, stage).await, (5 * SECOND, stage, 5 * SECOND));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_step_took_is_missing_from_the_next() {
+        let deadline = Deadline::new(5 * SECOND, StageTimeouts::default());
+        let slow = async {
+            sleep(4 * SECOND).await;
+            Ok(())
+        };
+        deadline.run(ConnectStage::Tcp, slow).await.unwrap();
+        let (after, stage, limit) = stalls_for(&deadline, ConnectStage::Tls).await;
+        assert_eq!((after, stage, limit), (SECOND, ConnectStage::Tls, 5 * SECOND));
+    }
+}

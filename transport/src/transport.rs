@@ -45,7 +45,7 @@ pub trait Connector: Send + Sync + 'static {
     /// The link it opens.
     type Transport: Transport;
 
-    /// Opens one link.
+    /// Opens one link, within a limit of its own: whoever waits for it sets no other.
     ///
     /// Cancel-safe: a dropped attempt closes what it had opened and leaves nothing behind.
     ///

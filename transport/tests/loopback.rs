@@ -434,6 +434,39 @@ async fn a_proxy_that_refuses_is_named() {
     server.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_never_answers_runs_into_the_deadline() {
+    let (proxy, server) = scripted(b"").await;
+    let proxy = Proxy::parse(&format!("http://{}", proxy.authority())).unwrap();
+    let own = Duration::from_secs(1);
+    let config = WebSocketConfig::new().with_stage_timeout(ConnectStage::Proxy, own);
+    let endpoint = Endpoint::parse("ws://example.invalid/").unwrap();
+    let connector = WebSocketConnector::new(endpoint).with_proxy(proxy).with_config(config);
+    let error = connector.connect().await.unwrap_err();
+    assert!(
+        matches!(error, TransportError::Timeout { stage: ConnectStage::Proxy, limit } if limit == own),
+        "{error:?}"
+    );
+    assert_eq!(error.retry(), Retry::AfterBackoff);
+    server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_asks_is_hung_up_on_at_the_limit() {
+    let config = WebSocketConfig::new().with_connect_timeout(Duration::from_secs(2));
+    let mut listener = WebSocketListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .with_config(ListenerConfig::new().with_websocket(config));
+    let mut silent = TcpStream::connect(listener.local_address()).await.unwrap();
+    silent.write_all(b"GET / HT").await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let accepting = tokio::spawn(async move { drop(listener.accept().await) });
+    assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0, "hung up on, without an answer");
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    accepting.abort();
+}
+
 #[tokio::test]
 async fn a_taken_port_is_a_listen_error() {
     let listener = WebSocketListener::bind("127.0.0.1:0").await.unwrap();
