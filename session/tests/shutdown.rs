@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use voxline_protocol::Message;
+use voxline_protocol::{CommandError, Input, Machine, Message, ProtocolError};
 use voxline_session::{
     Adopter, Builder, Driver, Lease, Pool, Receiver, RetryPolicy, Sender, Session, SessionError,
     SessionEvent, Slot, Supervisor, VendorLimits, Wait,
@@ -79,6 +80,85 @@ async fn a_peer_that_ignores_our_close_frame_is_cut_at_the_limit() {
     assert_eq!(tasks(), 0);
     assert!(matches!(far.next().await, Some(Ok(Incoming::Text(_)))));
     assert!(matches!(far.next().await, Some(Ok(Incoming::Closed(Some(frame)))) if frame.code == 1000));
+}
+
+/// Sends what it is told, in a protocol without an end of its own.
+#[derive(Debug, Default)]
+struct Letters(VecDeque<String>);
+
+impl Machine for Letters {
+    type Command = String;
+    type Event = ();
+
+    fn handle_input(&mut self, _: std::time::Instant, _: Input<'_>) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    fn handle_command(&mut self, _: std::time::Instant, letter: String) -> Result<(), CommandError> {
+        self.0.push_back(letter);
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, _: std::time::Instant) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self) -> Option<Message> {
+        self.0.pop_front().map(Message::Text)
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<std::time::Instant> {
+        None
+    }
+
+    fn is_finished(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_end_of_its_own_a_session_ends_once_its_last_word_has_left() {
+    let (near, far) = memory::pair(1);
+    let (mut sender, receiver) = Session::builder(Letters::default()).accept(near).split();
+    for letter in ["a", "b", "c"] {
+        sender.send(letter.into()).await.unwrap();
+    }
+    drop(sender);
+    let ending = tokio::spawn(receiver.finish());
+    let mut far = FarEnd(far);
+    for letter in ["a", "b", "c"] {
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(far.hear().await.as_deref(), Some(letter));
+    }
+    assert_eq!(far.hear().await, None, "then the close frame");
+    ending.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_words_the_link_does_not_take_are_cut_at_the_limit() {
+    let (near, stuck) = memory::pair(1);
+    let (mut sender, receiver) = Session::builder(Letters::default())
+        .close_limit(3 * SECOND)
+        .send_limit(60 * SECOND)
+        .accept(near)
+        .split();
+    for letter in ["a", "b", "c"] {
+        sender.send(letter.into()).await.unwrap();
+    }
+    let begun = Instant::now();
+    drop(sender);
+    let outcome = receiver.finish().await;
+    assert!(
+        matches!(outcome, Err(SessionError::Timeout { wait: Wait::Close, limit }) if limit == 3 * SECOND),
+        "{outcome:?}"
+    );
+    assert_eq!(begun.elapsed(), 3 * SECOND);
+    assert_eq!(tasks(), 0);
+    drop(stuck);
 }
 
 #[tokio::test(start_paused = true)]
