@@ -361,7 +361,9 @@ fn web_socket_base(base: &str) -> Result<String, ConfigError> {
     if host.is_empty() || host.starts_with(':') || !rest.chars().all(plain) {
         return Err(invalid());
     }
-    Ok(format!("{scheme}://{rest}"))
+    let url = format!("{scheme}://{rest}");
+    // What is left, such as two ports or a broken escape, is for whoever will dial it to judge.
+    if url.parse::<http::Uri>().is_err() { Err(invalid()) } else { Ok(url) }
 }
 
 /// Two segments or more of letters, digits, `.`, `_` and `-`, the last perhaps with a `:variant`.
@@ -453,7 +455,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_or_model_is_refused_by_name() {
-        for base in ["api.slng.ai", "ftp://h", "wss://", "wss://:1", "wss://h?x=1", "wss://a b"] {
+        for base in
+            ["api.slng.ai", "ftp://h", "wss://", "wss://:1", "wss://h:1:2", "wss://h?x=1", "wss://a b"]
+        {
             assert_eq!(route(base, "deepgram/nova:3").unwrap_err().field, "base URL", "{base}");
         }
         for model in ["", "nova", "a//b", "a/b:c:d", "a/b:c/d", "-a/b", "a/b c"] {
