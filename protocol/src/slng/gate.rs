@@ -197,10 +197,12 @@ impl<E: From<Common>> Gate<E> {
         }
     }
 
-    /// The client is gone: what was on its way to it is void.
+    /// The client is gone: what was on its way to it is void, our own close too.
     pub(super) fn on_closed(&mut self) {
         self.outbox.clear();
-        self.finish();
+        if !self.is_over() {
+            self.finish();
+        }
     }
 
     fn finish(&mut self) {

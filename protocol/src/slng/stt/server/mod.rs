@@ -200,6 +200,7 @@ impl Machine for SttServer {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), ProtocolError> {
         self.gate.advance_clock(now);
         match (self.gate.state, input) {
+            (_, Input::Closed(_)) => self.gate.on_closed(),
             (State::Over, _) => {}
             (_, Input::Opened) => self.gate.on_opened(),
             (_, Input::Text(text)) => {
@@ -211,7 +212,6 @@ impl Machine for SttServer {
                 self.gate.touch();
                 self.on_audio(audio);
             }
-            (_, Input::Closed(_)) => self.gate.on_closed(),
         }
         Ok(())
     }

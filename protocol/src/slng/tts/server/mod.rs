@@ -226,6 +226,7 @@ impl Machine for TtsServer {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), ProtocolError> {
         self.gate.advance_clock(now);
         match (self.gate.state, input) {
+            (_, Input::Closed(_)) => self.gate.on_closed(),
             (State::Over, _) => {}
             (State::New, Input::Opened) => self.gate.on_opened(),
             (_, Input::Opened) => {}
@@ -235,7 +236,6 @@ impl Machine for TtsServer {
                 }
             }
             (_, Input::Binary(_)) => self.gate.unhandled("binary"),
-            (_, Input::Closed(_)) => self.gate.on_closed(),
         }
         Ok(())
     }
