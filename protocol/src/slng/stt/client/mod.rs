@@ -295,7 +295,9 @@ impl Machine for SttClient {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), ProtocolError> {
         self.now = self.now.max(now);
         match (self.link, input) {
-            (Link::Over, _) => {}
+            // What was on its way belongs to a link that is gone, our own close too.
+            (Link::Over, Input::Closed(_) | Input::Opened) => self.outbox.clear(),
+            (Link::Over, Input::Binary(_) | Input::Text(_)) => {}
             (_, Input::Opened) => self.on_opened(),
             (_, Input::Closed(frame)) => self.on_closed(frame),
             (Link::Down | Link::Retired, Input::Binary(_) | Input::Text(_)) => {}
