@@ -1,4 +1,16 @@
 //! Plivo Audio Streaming: a phone call as a WebSocket that Plivo dials.
+//!
+//! In the order in which a call meets them:
+//!
+//! 1. A call comes in, and Plivo asks for instructions: [`PlivoVerifier`] checks who asks, [`CallWebhook`] reads
+//!    it, [`StreamXml`] answers. [`PlivoApi`] places calls and starts streams from our side instead.
+//! 2. Plivo dials: [`PlivoVerifier::verify_upgrade`] or a one-time token of [`StreamTokens`] lets it in.
+//! 3. [`PlivoStream`] is the call from then on: audio in, paced audio out, marks, barge-in, redials.
+//!    [`HeardLedger`] tells which words the caller heard.
+//! 4. [`StreamCallback`] reads what Plivo reports of the stream meanwhile.
+//!
+//! [`PlivoCaller`] is Plivo and the caller in one: it hears in real time, redials, and has each [`PlivoQuirk`]
+//! seen in the field.
 
 mod caller;
 mod codes;
