@@ -148,8 +148,6 @@ fn preflight(text: &str) {
         for wall in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1 << 40)] {
             for finding in plan.check(wall) {
                 assert!(finding.code.entry().is_some(), "{finding:?}");
-                let is_secret = room.token.starts_with("ey") && text.matches(room.token).count() == 1;
-                assert!(!is_secret || !finding.seen.contains(room.token), "{finding:?}");
             }
         }
         if let Some((width, height)) = plan.video

@@ -94,9 +94,9 @@ pub fn slng_endpoint(data: &[u8]) {
         let Ok(url) = route.url().parse::<Uri>() else {
             panic!("a route that is accepted has an address: {}", route.url());
         };
-        let found = url.path().rfind("/v1/bridges/").map(|at| &url.path()[at..]).and_then(Service::of_path);
-        let wanted = model.trim().trim_end_matches('/');
-        assert_eq!(found, Some((service, wanted.to_owned())), "{url}");
+        let path = service.path(model.trim().trim_end_matches('/'));
+        assert!(url.path().ends_with(&path), "{url}");
+        assert!(Service::of_path(&path).is_some_and(|(found, _)| found == service), "{path}");
         let region = Region::Exact(label.split(' ').map(str::to_owned).collect());
         let world = Region::WorldPart(label.to_owned());
         let variants = [
