@@ -348,7 +348,7 @@ impl AccessRefused {
 /// The base with a WebSocket scheme and without a slash at its end.
 fn web_socket_base(base: &str) -> Result<String, ConfigError> {
     let remedy = "use an address such as `wss://api.slng.ai`";
-    let invalid = || ConfigError::new("base URL", format!("`{base}`"), remedy);
+    let invalid = || ConfigError::new("base URL", format!("`{}`", without_secrets(base)), remedy);
     let (scheme, rest) = base.trim().split_once("://").ok_or_else(invalid)?;
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "http" | "ws" => "ws",
@@ -364,6 +364,18 @@ fn web_socket_base(base: &str) -> Result<String, ConfigError> {
     let url = format!("{scheme}://{rest}");
     // What is left, such as two ports or a broken escape, is for whoever will dial it to judge.
     if url.parse::<http::Uri>().is_err() { Err(invalid()) } else { Ok(url) }
+}
+
+/// An address as it may be shown: a key may have been typed as its user, its query or its fragment.
+fn without_secrets(base: &str) -> String {
+    let cut = base.find(['?', '#']).map_or(base.len(), |at| at + 1);
+    let rest = if cut < base.len() { "…" } else { "" };
+    let (scheme, place) = base[..cut].split_once("://").map_or(("", &base[..cut]), |parts| parts);
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    match place.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{separator}…@{host}{rest}"),
+        None => format!("{scheme}{separator}{place}{rest}"),
+    }
 }
 
 /// Two segments or more of letters, digits, `.`, `_` and `-`, the last perhaps with a `:variant`.
