@@ -21,8 +21,10 @@ pub struct SttConfig {
     /// How much audio is held for replay. Default 60 s. When it is full, the oldest is given up and
     /// [`SttEvent::Dropped`] says which, as soon as that means a loss.
     pub max_held: Duration,
-    /// How many times faster than real time held audio is sent. Default 2.0; from 1.5 on it catches
-    /// up soon; beyond 2.0 recognisers have not been tried. Less than 1.1 counts as 1.1.
+    /// How many times faster than real time held audio is sent. Default 2.0: audio is live again when
+    /// the link has been back for as long as it was away, and for as long as the speech lasts that the
+    /// lost one left without a final. At 1.5 that takes twice as long; beyond 2.0 recognisers have not
+    /// been tried. Less than 1.1 counts as 1.1.
     pub replay_speed: f32,
     /// Audio younger than this when a final arrives without times may be still on its way. Default 250 ms.
     pub transit_margin: Duration,
@@ -140,7 +142,8 @@ pub enum SttEvent {
     CaughtUp,
     /// The session ended well. Always the last event.
     Closed,
-    /// Audio that no link will carry any more, because too much was held.
+    /// Audio that no link will carry any more: too much was held, or the session ended before the
+    /// gateway had answered for it.
     Dropped {
         /// Its first sample.
         from: u64,

@@ -275,9 +275,10 @@ impl SttClient {
         }
     }
 
-    /// Ends without the rest: what no link has carried is lost aloud.
+    /// Ends without the gateway's word that it heard everything: what it did not answer for is lost aloud.
     fn abandon(&mut self) {
-        self.drop_span(self.hold.next(), self.hold.end());
+        self.cover_silence();
+        self.drop_span(self.covered.max(self.finalized), self.hold.end());
         self.finish();
     }
 
