@@ -6,7 +6,10 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a failed test is a failed test")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "each check picks out the events it is about")]
 
+mod account;
 mod hostile;
+mod matrix;
+mod outcomes;
 mod pair;
 mod quirks;
 mod recogniser;

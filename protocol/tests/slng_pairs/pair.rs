@@ -41,6 +41,15 @@ pub(crate) trait Backend<S: Machine>: Debug {
     fn take(&mut self, now: Instant) -> Option<S::Command>;
 }
 
+/// One step of the client's side of a link.
+#[derive(Debug)]
+pub(crate) enum Received {
+    NewLink,
+    Message(Message),
+    /// The client closed it: what still comes is not for it.
+    GivenUp,
+}
+
 #[derive(Debug)]
 pub(crate) struct Pair<C: Machine, S: Machine, B> {
     pub(crate) now: Instant,
@@ -64,6 +73,13 @@ pub(crate) struct Pair<C: Machine, S: Machine, B> {
     /// Messages that reached the gateway.
     pub(crate) arrived: Vec<(Instant, Message)>,
     pub(crate) keep_arrived: bool,
+    /// What reached the client, each with the number of events told before.
+    pub(crate) received: Vec<(usize, Received)>,
+    pub(crate) keep_received: bool,
+    /// The application takes events only when it is told to listen.
+    pub(crate) lazy: bool,
+    /// The link takes nothing from the client.
+    pub(crate) jammed: bool,
 }
 
 impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
@@ -94,6 +110,10 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
             quirks,
             arrived: Vec::new(),
             keep_arrived: false,
+            received: Vec::new(),
+            keep_received: false,
+            lazy: false,
+            jammed: false,
         }
     }
 
@@ -110,6 +130,15 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
         }
     }
 
+    /// The gateway ends the link in the middle of whatever it is doing.
+    pub(crate) fn hang_up(&mut self, frame: CloseFrame) {
+        if self.server.is_some() {
+            let at = arrival(&self.to_client, self.now, self.random.millis(self.latency.clone()));
+            self.to_client.push_back((at, Message::Close(frame)));
+            self.run(at - self.now);
+        }
+    }
+
     pub(crate) fn run(&mut self, span: Duration) {
         let end = self.now + span;
         let mut steps = 0;
@@ -121,6 +150,13 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
             self.pump();
         }
         self.now = end;
+    }
+
+    /// Takes every event there is.
+    pub(crate) fn listen(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            self.told.push((self.now, event));
+        }
     }
 
     /// What was told, in one number.
@@ -151,6 +187,7 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
             server.handle_input(now, Input::Opened).unwrap();
             self.server = Some(server);
             self.backend.reset();
+            self.keep(Received::NewLink);
             self.input(Input::Opened);
         }
         if let Some((_, message)) = pop_due(&mut self.to_server, now) {
@@ -164,6 +201,9 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
             }
         }
         if let Some((_, message)) = pop_due(&mut self.to_client, now) {
+            if self.keep_received {
+                self.keep(Received::Message(message.clone()));
+            }
             match message {
                 Message::Text(text) => self.input(Input::Text(&text)),
                 Message::Binary(bytes) => self.input(Input::Binary(bytes)),
@@ -184,6 +224,12 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
         {
             // A link that is over refuses; the backend need not know.
             let _ = server.handle_command(now, command);
+        }
+    }
+
+    fn keep(&mut self, received: Received) {
+        if self.keep_received {
+            self.received.push((self.told.len(), received));
         }
     }
 
@@ -213,8 +259,13 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
         let now = self.now;
         while let Some(server) = &mut self.server {
             let mut moved = false;
-            while let Some(message) = self.client.poll_transmit() {
+            while !self.jammed
+                && let Some(message) = self.client.poll_transmit()
+            {
                 moved = true;
+                if self.keep_received && matches!(message, Message::Close(_)) {
+                    self.received.push((self.told.len(), Received::GivenUp));
+                }
                 let at = arrival(&self.to_server, now, self.random.millis(self.latency.clone()));
                 self.to_server.push_back((at, message));
             }
@@ -231,8 +282,8 @@ impl<C: Machine, S: Machine, B: Backend<S>> Pair<C, S, B> {
                 break;
             }
         }
-        while let Some(event) = self.client.poll_event() {
-            self.told.push((now, event));
+        if !self.lazy {
+            self.listen();
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Z07: every quirk in every situation. No wait outlasts its limit, and the right event tells of it.
+//! Z07: every quirk with every flush policy, and situations one after the other in one session: no wait outlasts its limit.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use voxline_protocol::UtteranceId;
 use voxline_protocol::slng::{
-    FlushPolicy, Quirks, SlngQuirk, SttCommand, SttEvent, Truncation, TtsCommand, TtsEvent, codes,
+    FlushPolicy, Quirks, SlngQuirk, SttCommand, SttEvent, Truncation, TtsCommand, TtsEvent,
 };
-use voxline_protocol::{Code, ProtocolError, UtteranceId};
 
 use crate::recogniser::recording;
 use crate::{stt, tts};
@@ -128,77 +128,6 @@ fn every_quirk_lets_a_session_transcribe_reconnect_and_close_in_time() {
     }
 }
 
-/// The codes of all warnings and of the failure, once each, in order.
-fn troubles<'a>(warned: impl Iterator<Item = &'a Code>, failed: Option<&ProtocolError>) -> Vec<Code> {
-    let mut codes: Vec<Code> = Vec::new();
-    for code in warned.copied().chain(failed.map(ProtocolError::code)) {
-        if !codes.contains(&code) {
-            codes.push(code);
-        }
-    }
-    codes
-}
-
-#[test]
-fn each_fault_of_a_speech_route_is_told_by_its_own_code() {
-    for (quirk, expected) in [
-        (SlngQuirk::AgeLimit, vec![codes::MAX_DURATION]),
-        (SlngQuirk::AuthFrame, vec![codes::AUTH]),
-        (SlngQuirk::BothTerminals, vec![]),
-        (SlngQuirk::CloseAfterTerminal, vec![]),
-        (SlngQuirk::CloseForTerminal, vec![]),
-        (SlngQuirk::Dead, vec![codes::FLUSH_IGNORED, codes::NO_TERMINAL]),
-        (SlngQuirk::ErrorBody, vec![codes::PROVIDER]),
-        (SlngQuirk::FlushedOnly, vec![]),
-        (SlngQuirk::IdleLimit, vec![codes::IDLE_TIMEOUT]),
-        (SlngQuirk::IgnoreStandaloneFlush, vec![codes::FLUSH_IGNORED]),
-        (SlngQuirk::JsonAudio, vec![]),
-        (SlngQuirk::LateReady, vec![]),
-        (SlngQuirk::NoReady, vec![codes::NO_READY]),
-        (SlngQuirk::NoTerminal, vec![codes::FLUSH_IGNORED, codes::NO_TERMINAL]),
-        (SlngQuirk::OddAudio, vec![]),
-        (SlngQuirk::ProviderError, vec![codes::PROVIDER]),
-        (SlngQuirk::RateLimit, vec![codes::RATE_LIMIT]),
-        (SlngQuirk::RiffHeader, vec![]),
-        (SlngQuirk::RiffLies, vec![codes::AUDIO_FORMAT]),
-        (SlngQuirk::TerminalPerFragment, vec![]),
-    ] {
-        let mut pair = tts::pair(FlushPolicy::AsGiven, Quirks::NONE.with(quirk), false, 3);
-        pair.run(Duration::from_millis(100));
-        for utterance in 1..4 {
-            if pair.failed.is_some() {
-                break;
-            }
-            speak(&mut pair, utterance, "w1 ");
-            speak(&mut pair, utterance, "w2 ");
-            pair.command(TtsCommand::Flush);
-            pair.run(Duration::from_secs(18));
-        }
-        let warned = pair.told.iter().filter_map(|(_, event)| match event {
-            TtsEvent::Warning { code, .. } => Some(code),
-            _ => None,
-        });
-        assert_eq!(troubles(warned, pair.failed.as_ref()), expected, "{quirk}");
-    }
-}
-
-#[test]
-fn each_fault_of_a_clear_is_told_by_its_own_code() {
-    for (quirk, expected) in
-        [(SlngQuirk::LateAudio, codes::STRAY_AUDIO), (SlngQuirk::NoCleared, codes::NO_CLEARED)]
-    {
-        let found = (0..20).any(|seed| {
-            let mut pair = tts::pair(FlushPolicy::Batch, Quirks::NONE.with(quirk), true, seed);
-            pair.run(Duration::from_millis(100));
-            interrupt(&mut pair, quirk, false);
-            let warned =
-                |event: &TtsEvent| matches!(event, TtsEvent::Warning { code, .. } if *code == expected);
-            told(&pair.told, crate::pair::start(), warned).is_some()
-        });
-        assert!(found, "{quirk} was never told as {expected}");
-    }
-}
-
 /// T17: silence in the middle of an utterance is its own kind of end.
 #[test]
 fn a_route_without_end_markers_truncates_by_silence() {
@@ -206,40 +135,4 @@ fn a_route_without_end_markers_truncates_by_silence() {
     expect_spoken(&mut pair, 1, SlngQuirk::NoTerminal);
     let silent = |event: &TtsEvent| matches!(event, TtsEvent::Truncated { reason: Truncation::WentSilent, spoken, .. } if !spoken.is_zero());
     assert!(told(&pair.told, crate::pair::start(), silent).is_some());
-}
-
-#[test]
-fn each_fault_of_a_recognition_route_is_told_by_its_own_code() {
-    for (quirk, expected) in [
-        (SlngQuirk::AgeLimit, vec![codes::MAX_DURATION]),
-        (SlngQuirk::AuthFrame, vec![codes::AUTH]),
-        (SlngQuirk::DuplicateFinals, vec![]),
-        (SlngQuirk::EarlyAudioAllowed, vec![]),
-        (SlngQuirk::EmptyFinals, vec![]),
-        (SlngQuirk::LateReady, vec![]),
-        (SlngQuirk::NoPartials, vec![]),
-        (SlngQuirk::NoReady, vec![codes::NO_READY]),
-        (SlngQuirk::ProviderError, vec![codes::PROVIDER]),
-        (SlngQuirk::RateLimit, vec![codes::RATE_LIMIT]),
-        (SlngQuirk::RejectJsonAudio, vec![]),
-        (SlngQuirk::ResultsDialect, vec![]),
-        (SlngQuirk::TextKey, vec![]),
-    ] {
-        let mut pair = stt::pair(Quirks::NONE.with(quirk), 1..40, 3);
-        for frame in recording(20, 10, 5).chunks(320) {
-            if pair.failed.is_none() {
-                pair.command(SttCommand::Audio(Bytes::copy_from_slice(frame)));
-                pair.run(Duration::from_millis(20));
-            }
-        }
-        if pair.failed.is_none() {
-            pair.command(SttCommand::Finalize);
-            pair.run(Duration::from_secs(31));
-        }
-        let warned = pair.told.iter().filter_map(|(_, event)| match event {
-            SttEvent::Warning { code, .. } => Some(code),
-            _ => None,
-        });
-        assert_eq!(troubles(warned, pair.failed.as_ref()), expected, "{quirk}");
-    }
 }

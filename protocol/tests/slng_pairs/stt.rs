@@ -1,6 +1,6 @@
 //! Recognition over broken links: every block of a marked recording is heard exactly once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -54,54 +54,103 @@ fn expect_every_block_once(pair: &SttPair, blocks: &[u64], what: &str) {
 
 /// Gives the recording in real time, 20 ms at a time, with the link cut at each of `cuts`.
 fn play(pair: &mut SttPair, audio: &[u8], cuts: &[Duration]) {
+    play_with(pair, audio, cuts, |_| ());
+}
+
+/// The same, with a look at each moment after a cut.
+fn play_with<T>(pair: &mut SttPair, audio: &[u8], cuts: &[Duration], look: fn(&SttPair) -> T) -> Vec<T> {
     let began = pair.now;
     let mut cuts = cuts.iter().peekable();
+    let mut looks = Vec::new();
     for (index, frame) in audio.chunks(320).enumerate() {
         let due = Duration::from_millis(20) * index as u32;
         while let Some(cut) = cuts.next_if(|cut| **cut <= due) {
             let wait = (began + *cut).saturating_duration_since(pair.now);
             pair.run(wait);
             pair.cut();
+            looks.push(look(pair));
         }
         let wait = (began + due).saturating_duration_since(pair.now);
         pair.run(wait);
         pair.command(SttCommand::Audio(Bytes::copy_from_slice(frame)));
     }
+    for cut in cuts {
+        pair.run((began + *cut).saturating_duration_since(pair.now));
+        pair.cut();
+        looks.push(look(pair));
+    }
+    looks
 }
 
-/// Z02, R07, R08: cut at every 10 ms of thirty seconds.
+/// Z02, R07: cut at every 10 ms of thirty seconds.
+///
+/// What is out is recognition: from the first sample that no final covers until the next link is ready. At twice real
+/// time, audio is live again within twice that; counted from the loss, within twice the link's absence and, once,
+/// what the lost link left without a final, for speech has to be heard again from the beginning of its utterance.
 #[test]
-fn a_link_cut_at_any_moment_loses_and_doubles_nothing() {
-    const BLOCKS: u64 = 300;
-    let audio = recording(BLOCKS, 15, 5);
-    let blocks = spoken(BLOCKS, 15, 5);
-    let outage = Duration::from_millis(2_500);
-    let slowest = AtomicU64::new(0);
+fn a_link_cut_at_any_moment_loses_and_doubles_nothing_and_is_live_again_within_twice_the_outage() {
+    let returns = Mutex::new(Vec::new());
     for_each_seed(3_000, |offset| {
-        let cut = Duration::from_millis(10 * offset);
-        let mut pair = pair(Quirks::NONE, 1..20, offset);
-        pair.outage = 2_500..2_501;
-        play(&mut pair, &audio, &[cut]);
-        pair.run(Duration::from_secs(10));
-        pair.command(SttCommand::Close);
-        pair.run(Duration::from_secs(10));
-        expect_every_block_once(&pair, &blocks, &format!("cut at {cut:?}"));
-        if let Some((lost, back)) = outage_of(&pair) {
-            let took = back - lost - outage;
-            slowest.fetch_max(took.as_millis() as u64, Ordering::Relaxed);
-            assert!(took <= 2 * outage, "cut at {cut:?}: live only {took:?} after the link came back");
-        }
+        let back = cut_once(Duration::from_millis(10 * offset), 2_500, 2.0, offset);
+        let outage = back.owed + back.away;
+        assert!(back.owed + back.live <= 2 * outage + MESSAGE, "{back:?}");
+        returns.lock().unwrap().push(back);
     });
-    println!("3000 cuts; slowest return to live {slowest:?} ms after an outage of {outage:?}");
+    let returns = returns.into_inner().unwrap();
+    let by_absence = returns.iter().filter(|back| back.live <= 2 * back.away + MESSAGE).count();
+    let worst = returns.iter().max_by_key(|back| back.live);
+    println!("3000 cuts; {by_absence} live within twice the link's absence alone; the longest: {worst:?}");
 }
 
-fn outage_of(pair: &SttPair) -> Option<(Instant, Instant)> {
-    let at =
-        |wanted: fn(&SttEvent) -> bool| pair.told.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at);
-    Some((
-        at(|event| matches!(event, SttEvent::LinkLost(_)))?,
-        at(|event| matches!(event, SttEvent::CaughtUp))?,
-    ))
+/// R08: the same for short and long outages, and at the slowest pace that is advised.
+#[test]
+fn the_return_to_live_is_bounded_by_what_was_missed_and_the_pace() {
+    for (away_ms, speed) in [(200, 2.0), (1_000, 2.0), (10_000, 2.0), (1_000, 1.5), (2_500, 1.5)] {
+        for_each_seed(rounds(100, 3_000), |seed| {
+            let cut = Random(seed).millis(0..30_000);
+            cut_once(cut, away_ms, speed, seed);
+        });
+    }
+}
+
+/// How one cut link came back.
+#[derive(Debug)]
+struct Return {
+    /// Audio the lost link had carried and no final covered.
+    owed: Duration,
+    /// From the loss until the next link was ready.
+    away: Duration,
+    /// From the loss until everything given had been sent.
+    live: Duration,
+}
+
+/// Plays thirty seconds with one cut, and checks that each block was heard once and live came in time.
+fn cut_once(cut: Duration, away_ms: u64, speed: f32, seed: u64) -> Return {
+    const BLOCKS: u64 = 300;
+    let config = SttConfig::new(AudioFormat::linear16(SampleRate::Hz8000)).unwrap().with_replay_speed(speed);
+    let mut pair = pair_with(config, Quirks::NONE, 1..20, seed);
+    // The first link is there when the recording begins.
+    pair.run(Duration::from_millis(100));
+    pair.outage = away_ms..away_ms + 1;
+    let owed = play_with(&mut pair, &recording(BLOCKS, 15, 5), &[cut], |pair| pair.client.backlog());
+    pair.run(3 * Duration::from_millis(away_ms) + Duration::from_secs(8));
+    pair.command(SttCommand::Close);
+    pair.run(Duration::from_secs(10));
+    expect_every_block_once(&pair, &spoken(BLOCKS, 15, 5), &format!("cut at {cut:?} for {away_ms} ms"));
+
+    let lost = at(&pair, |event| matches!(event, SttEvent::LinkLost(_))).unwrap();
+    let after = |(at, event): &&(Instant, SttEvent)| *at > lost && matches!(event, SttEvent::Ready { .. });
+    let ready = pair.told.iter().find(after).unwrap().0;
+    let live = at(&pair, |event| matches!(event, SttEvent::CaughtUp)).unwrap();
+    let back = Return { owed: owed[0], away: ready - lost, live: live - lost };
+    // While so much is sent at this pace, as much more is given at real time's.
+    let replay = (back.owed + back.away).div_f64(f64::from(speed) - 1.0);
+    assert!(back.live <= back.away + replay + MESSAGE, "cut at {cut:?}: {back:?} at {speed} times real time");
+    back
+}
+
+fn at(pair: &SttPair, wanted: fn(&SttEvent) -> bool) -> Option<Instant> {
+    pair.told.iter().find(|(_, event)| wanted(event)).map(|(at, _)| *at)
 }
 
 /// Several cuts, finalizes at every pause, and gateways that differ, as far as they give times.
@@ -252,3 +301,6 @@ fn the_same_seed_tells_the_same_story() {
     }
     assert_ne!(story(1), story(2));
 }
+
+/// The audio that one frame adds, and one that waits for another to make a message of 20 ms.
+const MESSAGE: Duration = Duration::from_millis(40);

@@ -11,7 +11,7 @@ use crate::pair::{Backend, Random};
 
 /// Units in the audio of one word.
 pub(crate) const UNITS: u32 = 40;
-const UNIT_BYTES: usize = 8;
+pub(crate) const UNIT_BYTES: usize = 8;
 
 /// Speaks words of digits. A word's audio is [`UNITS`] units, each the word's number and its own place.
 #[derive(Debug)]
