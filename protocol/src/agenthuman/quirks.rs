@@ -65,8 +65,16 @@ quirks! {
     KeepOnError = "keep-on-error",
     /// Sample counts are left out.
     NoCount = "no-count",
+    /// `session.init` is always answered by `Session not found`.
+    NeverFound = "never-found",
+    /// The avatar never comes into its room.
+    NeverInRoom = "never-in-room",
     /// `connection.established` names no session.
     NoSessionId = "no-session-id",
+    /// `session.init` is always answered by `Failed to fetch video path`.
+    NoVideoPath = "no-video-path",
+    /// The first `session.init` of all is answered by `Failed to fetch video path`.
+    NoVideoPathOnce = "no-video-path-once",
     /// The first `session.init` of all is answered by `Session not found`.
     NotFoundOnce = "not-found-once",
     /// `session.init` is never answered.
@@ -92,6 +100,8 @@ quirks! {
     EndByPut = "end-by-put",
     /// REST: new sessions have expired already.
     ExpiredAtBirth = "expired-at-birth",
+    /// REST: the room's token is for another room.
+    ForeignRoomToken = "foreign-room-token",
     /// REST: errors are web pages.
     HtmlErrors = "html-errors",
     /// REST: the create answer leaves the room out.
@@ -106,6 +116,10 @@ quirks! {
     ServerErrors = "server-errors",
     /// REST: starting a session takes `POST`, and `PUT` is not allowed.
     StartByPost = "start-by-post",
+    /// REST: the start call always names a server that does not hold the session.
+    WrongServer = "wrong-server",
+    /// REST: the first address of a session is that of a server that does not hold it.
+    WrongServerOnce = "wrong-server-once",
 }
 
 impl AvatarQuirk {

@@ -6,6 +6,7 @@
 //! and [`RoomMonitor`] makes a verdict of them, whichever feeders there are.
 
 mod codes;
+mod desk;
 mod event;
 mod monitor;
 mod presence;
@@ -15,6 +16,7 @@ mod tracks;
 mod webhook;
 
 pub(crate) use codes::CODES;
+pub use desk::DailyDesk;
 pub use event::{
     ErrorKind, NetworkState, Participant, RoomError, RoomEvent, Subscription, Track, TrackKind, TrackState,
 };

@@ -1,12 +1,13 @@
-//! Who is in a room of our own domain, by REST: slow to know, but asks nobody in the room.
+//! Daily's REST service for a room of our own domain: who is in it, and out with who is left over.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
-use serde::Deserialize;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use thiserror::Error;
 
-use super::RoomUrl;
+use super::{RoomFinding, RoomUrl};
 use crate::{Code, Secret};
 
 /// Daily's REST service, with the key of one domain. Rooms of other domains, the avatar vendor's
@@ -23,12 +24,13 @@ use crate::{Code, Secret};
 /// ```
 #[derive(Debug, Clone)]
 pub struct DailyApi {
+    base: String,
     key: Secret,
 }
 
 /// Somebody in a room.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Present {
     /// The session, the same as in the events.
@@ -75,25 +77,61 @@ impl DailyApi {
     /// Asking more often than this is pointless: the answer may be as old.
     pub const PRESENCE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
 
-    /// The service, with this key.
+    /// Daily's public service, with this key.
     #[must_use]
-    pub const fn new(key: Secret) -> Self {
-        Self { key }
+    pub fn new(key: Secret) -> Self {
+        Self { base: "https://api.daily.co".to_owned(), key }
+    }
+
+    /// The same at another address, a simulator's for example.
+    ///
+    /// # Errors
+    /// It is not an address: scheme and host, `https://api.daily.co` for example.
+    pub fn with_base(self, base: &str) -> Result<Self, RoomFinding> {
+        let base = base.trim_end_matches('/').to_owned();
+        match base.parse::<Uri>() {
+            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => Ok(Self { base, ..self }),
+            Ok(_) | Err(_) => {
+                let seen = format!("`{base}` is no address of Daily's REST service");
+                Err(RoomFinding::new(Code::new("daily/api"), seen, "use https://api.daily.co"))
+            }
+        }
+    }
+
+    /// The address in front of every path, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Asks who is in a room.
     #[must_use]
     pub fn presence(&self, room: &RoomUrl) -> Request<Bytes> {
-        let mut request = Request::new(Bytes::new());
-        let uri = format!("https://api.daily.co/v1/rooms/{}/presence", room.name());
+        self.request(Method::GET, room, "presence", Bytes::new())
+    }
+
+    /// Puts one session out of a room, as an avatar whose renderer hangs. One that is not there is no error.
+    #[must_use]
+    pub fn eject(&self, room: &RoomUrl, session_id: &str) -> Request<Bytes> {
+        let body = Bytes::from(json!({ "ids": [session_id] }).to_string());
+        self.request(Method::POST, room, "eject", body)
+    }
+
+    fn request(&self, method: Method, room: &RoomUrl, call: &str, body: Bytes) -> Request<Bytes> {
+        let uri = format!("{}/v1/rooms/{}/{call}", self.base, room.name());
         let (Ok(uri), Ok(mut key)) =
             (uri.parse(), HeaderValue::from_str(&format!("Bearer {}", self.key.expose())))
         else {
-            unreachable!("a room's name is letters, digits, `-` and `_`; a `Secret` is printable ASCII")
+            unreachable!("`with_base` parsed the base, names are plain, and a `Secret` is printable ASCII")
         };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         key.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, key);
+        if !request.body().is_empty() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         request
     }
 

@@ -131,11 +131,15 @@ fn an_avatar_that_leaves_is_lost_unless_we_ended_it() {
     let left = person("participant-left", "s1", NAME, "off", "off");
     assert_eq!(room.event(&left), [RoomVerdict::AvatarLost]);
     assert_eq!(room.event(&left), [], "told once");
-    room.until(3_000);
+    assert_eq!(room.until(3_000), []);
     let back = room.event(&person("participant-joined", "s2", NAME, "playable", "playable"));
     assert_eq!(back, [joined_after(3_000), RoomVerdict::MediaReady]);
+    assert_eq!(room.event(&person("participant-left", "s2", NAME, "off", "off")), [RoomVerdict::AvatarLost]);
+    let late = RoomVerdict::AvatarLate { limit: Duration::from_secs(20) };
+    assert_eq!(room.until(30_000), [(23_000, late)], "it has as long to come back as it had to come");
+    room.event(&person("participant-joined", "s3", NAME, "playable", "playable"));
     room.monitor.expect_end();
-    assert_eq!(room.event(&person("participant-left", "s2", NAME, "off", "off")), []);
+    assert_eq!(room.event(&person("participant-left", "s3", NAME, "off", "off")), []);
     assert_eq!(room.until(100_000), []);
 }
 
@@ -182,8 +186,8 @@ fn a_failed_room_says_why_and_stops_the_clock() {
 }
 
 proptest! {
-    /// Whatever comes in whatever order: joined and lost alternate, late comes at most once and on
-    /// time, and the state is what the last of them said.
+    /// Whatever comes in whatever order: joined and lost alternate, late comes at most once for
+    /// each absence and on time, and the state is what the last of them said.
     #[test]
     fn any_order_of_events_gives_verdicts_that_make_sense(steps in prop::collection::vec((0u8..12, 0u64..15_000), 1..40)) {
         let mut room = Room::new();
@@ -210,14 +214,15 @@ proptest! {
             told.extend(verdicts.into_iter().map(|verdict| (u128::from(at), verdict)));
         }
         told.extend(room.until(at + 60_000));
-        let late: Vec<_> = told.iter().filter(|(_, verdict)| matches!(verdict, RoomVerdict::AvatarLate { .. })).collect();
-        prop_assert!(late.len() <= 1 && late.iter().all(|(at, _)| *at == 20_000));
         let mut is_there = false;
+        let mut away_since = Some(0);
         let mut is_degraded = false;
-        for (_, verdict) in &told {
+        for (at, verdict) in &told {
             match verdict {
-                RoomVerdict::AvatarJoined { .. } => is_there = true,
+                RoomVerdict::AvatarJoined { .. } => (is_there, away_since) = (true, None),
+                RoomVerdict::AvatarLate { .. } => prop_assert_eq!(away_since.take(), Some(at - 20_000)),
                 RoomVerdict::AvatarLost => {
+                    away_since = Some(*at);
                     prop_assert!(is_there, "lost without having been there: {:?}", told);
                     is_there = false;
                     is_degraded = false;

@@ -8,8 +8,9 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::time::format_utc;
+use crate::Secret;
 use crate::agenthuman::{
-    AspectRatio, AvatarQuirk, HostedSession, HostedStatus, Revision, RoomPlatform, VendorError,
+    AspectRatio, AvatarQuirk, HostedSession, HostedStatus, Revision, RoomAccess, RoomPlatform, VendorError,
 };
 
 /// How an [`AvatarDesk`] behaves.
@@ -154,12 +155,30 @@ impl AvatarDesk {
         }
     }
 
+    /// How many sessions were created.
+    #[must_use]
+    pub const fn created(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// The sessions that cost money right now.
     pub fn running(&self) -> impl Iterator<Item = &str> {
         self.sessions
             .iter()
             .filter(|entry| entry.status == HostedStatus::Started)
             .map(|entry| entry.id.as_str())
+    }
+
+    /// The room of a session: the service's own in revision A, the one it was created with in B.
+    #[must_use]
+    pub fn room(&self, session_id: &str) -> Option<RoomAccess> {
+        let room = &self.find(session_id)?.room;
+        let token = Secret::new(room["token"].as_str()?).ok()?;
+        let access = RoomAccess::daily(room["url"].as_str()?, token);
+        Some(match room["display_name"].as_str() {
+            Some(name) => access.with_display_name(name),
+            None => access,
+        })
     }
 
     fn has(&self, quirk: AvatarQuirk) -> bool {
@@ -234,7 +253,7 @@ impl AvatarDesk {
             ended_at: None,
             expiration: None,
             metadata: if body["metadata"].is_object() { body["metadata"].clone() } else { json!({}) },
-            room: if revision == Revision::A { room(number, wall) } else { Value::Null },
+            room: if revision == Revision::A { self.own_room(number, wall) } else { body["room"].clone() },
         };
         if revision == Revision::B {
             self.begin(&mut entry, wall);
@@ -249,6 +268,18 @@ impl AvatarDesk {
             "usage": { "concurrency": concurrency, "minutes": { "total_remaining": 120 } },
             "message": "Session created",
         }))
+    }
+
+    /// A room of the service's own domain, with a token in the right form that nobody signed.
+    fn own_room(&self, number: usize, wall: SystemTime) -> Value {
+        let name = format!("room-{number}");
+        let opens = if self.has(AvatarQuirk::ForeignRoomToken) { "room-0" } else { name.as_str() };
+        let now = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let claims = json!({ "r": opens, "d": "00000000-0000-4000-8000-000000000000", "iat": now, "exp": now + 86_400 });
+        let parts = [json!({ "alg": "HS256", "typ": "JWT" }), claims]
+            .map(|part| BASE64_URL.encode_to_string(part.to_string()));
+        let token = format!("{}.{}.{}", parts[0], parts[1], BASE64_URL.encode_to_string("simulated"));
+        json!({ "url": format!("https://agenthuman.daily.co/{name}"), "name": name, "token": token })
     }
 
     fn begin(&self, entry: &mut Entry, wall: SystemTime) {
@@ -278,10 +309,14 @@ impl AvatarDesk {
             self.sessions.insert(index, entry);
         }
         let entry = &self.sessions[index];
+        let is_first = entry.start_calls == self.config.try_again + 1;
+        let is_wrong =
+            self.has(AvatarQuirk::WrongServer) || (is_first && self.has(AvatarQuirk::WrongServerOnce));
+        let slot = if is_wrong { entry.slot + ELSEWHERE } else { entry.slot };
         let ws_uri = if is_early || self.has(AvatarQuirk::AlwaysTryAgain) {
             "try_again".to_owned()
         } else {
-            format!("{}/s/{}", self.config.ws_base, entry.slot)
+            format!("{}/s/{slot}", self.config.ws_base)
         };
         ok(&json!({ "success": true, "ws_uri": ws_uri, "expiration": entry.expiration.map(format_utc) }))
     }
@@ -384,16 +419,6 @@ fn check_b(body: &Value, revision: Revision) -> Result<(), VendorError> {
     }
 }
 
-/// A room of the service's own domain, with a token in the right form that nobody signed.
-fn room(number: usize, wall: SystemTime) -> Value {
-    let name = format!("room-{number}");
-    let now = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let claims =
-        json!({ "r": name, "d": "00000000-0000-4000-8000-000000000000", "iat": now, "exp": now + 86_400 });
-    let parts = [json!({ "alg": "HS256", "typ": "JWT" }), claims]
-        .map(|part| BASE64_URL.encode_to_string(part.to_string()));
-    let token = format!("{}.{}.{}", parts[0], parts[1], BASE64_URL.encode_to_string("simulated"));
-    json!({ "url": format!("https://agenthuman.daily.co/{name}"), "name": name, "token": token })
-}
-
+/// How far off the server of a wrong address is.
+const ELSEWHERE: usize = 1000;
 const MINUTE: Duration = Duration::from_secs(60);

@@ -200,8 +200,13 @@ impl AvatarServer {
         if self.has(AvatarQuirk::SilentInit) {
             return;
         }
-        if self.has(AvatarQuirk::NotFoundOnce) && self.inits == 1 {
+        let is_first = self.inits == 1;
+        let has = |once, always| self.has(always) || (is_first && self.has(once));
+        if has(AvatarQuirk::NotFoundOnce, AvatarQuirk::NeverFound) {
             return self.refuse(VendorError::SessionNotFound, false);
+        }
+        if has(AvatarQuirk::NoVideoPathOnce, AvatarQuirk::NoVideoPath) {
+            return self.refuse(VendorError::SessionConfigUnavailable, true);
         }
         let verdict = match decode::<InitMessage>(text) {
             Ok(init) => check_init(&init, &self.config.sessions, now),

@@ -1,125 +1,15 @@
 //! Is the avatar there, and can it be seen and heard? A verdict from whatever reports there are.
 
+mod api;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{NetworkState, Participant, Present, RoomError, RoomEvent, TrackKind, TrackState, WebhookEvent};
-use crate::{Code, TimerKind, Timers};
-
-/// How to tell the avatar from everybody else.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AvatarIdentity {
-    /// Its stable id, if its token carries one.
-    pub user_id: Option<String>,
-    /// The display name it was given.
-    pub display_name: String,
-}
-
-impl AvatarIdentity {
-    /// By its display name.
-    pub fn named(display_name: impl Into<String>) -> Self {
-        Self { user_id: None, display_name: display_name.into() }
-    }
-
-    fn matches(&self, user_id: Option<&str>, user_name: Option<&str>) -> bool {
-        let same_id = self.user_id.is_some() && user_id == self.user_id.as_deref();
-        same_id || user_name == Some(self.display_name.as_str())
-    }
-}
-
-/// How patient a [`RoomMonitor`] is.
-#[non_exhaustive]
-#[derive(Debug, Clone)]
-pub struct RoomMonitorConfig {
-    /// Who the avatar is.
-    pub avatar: AvatarIdentity,
-    /// The room's name; webhooks of other rooms are not ours.
-    pub room: String,
-    /// How long the avatar may take to join. Default 20 s.
-    pub join_limit: Duration,
-    /// How long picture and sound may take after it joined. Default 10 s.
-    pub media_limit: Duration,
-    /// How long trouble may last before it is told. Default 2 s.
-    pub degraded_limit: Duration,
-}
-
-impl RoomMonitorConfig {
-    /// The defaults.
-    pub fn new(room: impl Into<String>, avatar: AvatarIdentity) -> Self {
-        Self {
-            avatar,
-            room: room.into(),
-            join_limit: Duration::from_secs(20),
-            media_limit: Duration::from_secs(10),
-            degraded_limit: Duration::from_secs(2),
-        }
-    }
-}
-
-/// Where the avatar is.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RoomState {
-    /// Not there yet.
-    Absent,
-    /// There; picture or sound are missing.
-    Joined,
-    /// It was there.
-    Lost,
-    /// There, with picture and sound.
-    MediaReady,
-}
-
-/// What the application should know.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoomVerdict {
-    /// It is in the room.
-    AvatarJoined {
-        /// How long it took, from the start or from its last leaving.
-        after: Duration,
-    },
-    /// It has not come in time. It may still come.
-    AvatarLate {
-        /// How long that was.
-        limit: Duration,
-    },
-    /// It has left, and the session was not ended by us.
-    AvatarLost,
-    /// Nobody reports from inside the room any more.
-    Blind,
-    /// Picture or network have been in trouble for a while.
-    Degraded,
-    /// Picture and sound are there.
-    MediaReady,
-    /// It is there, but this is missing.
-    NoMedia {
-        /// No picture.
-        video: bool,
-        /// No sound.
-        audio: bool,
-    },
-    /// The trouble is over.
-    Recovered,
-    /// The room failed.
-    RoomFailed(RoomError),
-}
-
-impl RoomVerdict {
-    /// The stable name of what is wrong; `None` for good news.
-    #[must_use]
-    pub const fn code(&self) -> Option<Code> {
-        Some(Code::new(match self {
-            Self::AvatarJoined { .. } | Self::MediaReady | Self::Recovered => return None,
-            Self::AvatarLate { .. } => "daily/avatar-late",
-            Self::AvatarLost => "daily/avatar-lost",
-            Self::Blind | Self::RoomFailed(_) => "daily/room-failed",
-            Self::Degraded => "daily/quality",
-            Self::NoMedia { .. } => "daily/no-media",
-        }))
-    }
-}
+pub use self::api::{AvatarIdentity, RoomMonitorConfig, RoomState, RoomVerdict};
+use super::{
+    NetworkState, Participant, Present, RoomEvent, Subscription, TrackKind, TrackState, WebhookEvent,
+};
+use crate::{TimerKind, Timers};
 
 /// Watches one room for one avatar: fed with events, presence answers and webhooks, whichever there
 /// are, and with the time.
@@ -160,7 +50,7 @@ pub struct RoomMonitor {
 /// The waits of this monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timer {
-    /// The avatar is late.
+    /// The avatar is late, at first or after it left.
     Join,
     /// Picture or sound are late.
     Media,
@@ -208,18 +98,24 @@ impl RoomMonitor {
         self.state
     }
 
+    /// The avatar's session in the room, while it is there.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&str> {
+        self.avatar.as_deref()
+    }
+
     /// Takes an event from inside the room.
     pub fn handle_event(&mut self, now: Instant, event: &RoomEvent) {
         self.tick(now);
         match event {
             RoomEvent::Joined { participants } => {
-                self.is_watching = true;
+                self.start_watching();
                 for participant in participants {
                     self.see(participant);
                 }
             }
             RoomEvent::ParticipantJoined(participant) | RoomEvent::ParticipantUpdated(participant) => {
-                self.is_watching = true;
+                self.start_watching();
                 self.see(participant);
             }
             RoomEvent::ParticipantLeft(participant) => self.leave(&participant.session_id),
@@ -269,6 +165,15 @@ impl RoomMonitor {
                     self.depart();
                 }
             }
+        }
+    }
+
+    /// No more presence answers will come: unless somebody reports from inside the room, nobody does.
+    pub fn presence_ended(&mut self, now: Instant) {
+        self.tick(now);
+        if !self.is_watching && !self.is_ending {
+            self.verdicts.push_back(RoomVerdict::Blind);
+            self.stop_watching();
         }
     }
 
@@ -375,7 +280,12 @@ impl RoomMonitor {
         self.since = self.now;
         self.state = RoomState::Joined;
         self.verdicts.push_back(RoomVerdict::AvatarJoined { after });
-        if !self.is_ending {
+        self.await_media();
+    }
+
+    /// Only from inside the room can picture and sound be missed.
+    fn await_media(&mut self) {
+        if self.is_watching && !self.is_ending && self.state == RoomState::Joined {
             self.timers.set(Timer::Media, self.now + self.config.media_limit);
         }
     }
@@ -402,6 +312,13 @@ impl RoomMonitor {
         self.judge_quality();
         if !self.is_ending {
             self.verdicts.push_back(RoomVerdict::AvatarLost);
+            self.timers.set(Timer::Join, self.now + self.config.join_limit);
+        }
+    }
+
+    fn start_watching(&mut self) {
+        if !std::mem::replace(&mut self.is_watching, true) {
+            self.await_media();
         }
     }
 
@@ -454,7 +371,7 @@ fn wanted(participant: &Participant, kind: &TrackKind) -> TrackState {
     let is_subscribed = participant
         .tracks
         .get(kind.as_str())
-        .is_some_and(|track| track.subscription() == super::Subscription::Subscribed);
+        .is_some_and(|track| track.subscription() == Subscription::Subscribed);
     let state = participant.track(kind);
     if is_subscribed && state == TrackState::Sendable { TrackState::Loading } else { state }
 }
