@@ -5,7 +5,7 @@ use std::time::Duration;
 use voxline_protocol::agenthuman::{
     AvatarEvent, CreateSession, InputRate, Recovery, SessionState, VideoSize,
 };
-use voxline_protocol::daily::RoomVerdict;
+use voxline_protocol::daily::{DailyApi, RoomVerdict};
 use voxline_protocol::{CommandError, UtteranceId};
 
 use super::Journal;
@@ -35,6 +35,14 @@ pub struct AvatarConfig {
     /// Whether the room is watched for the avatar. Off by default: without anybody who reports from the room, each
     /// avatar looks late.
     pub watch_room: bool,
+    /// How long the avatar may take to come into the room, or to come back, 20 s by default. Where Daily alone is
+    /// asked, half a minute is added, for its answers may be as old.
+    pub join_limit: Duration,
+    /// How often an avatar that stays out of its room is replaced by a new session before the end, 2 by default. An
+    /// avatar that was there for a minute clears the count.
+    pub room_retries: u32,
+    /// Whom to ask who is in a room of your own (revision B). `None` by default.
+    pub daily: Option<DailyApi>,
     /// Where open sessions are noted. `None` by default: then a killed process leaves its session to its expiry.
     pub journal: Option<Journal>,
 }
@@ -53,6 +61,9 @@ impl AvatarConfig {
             retry: RetryPolicy::default().with_max_attempts(6),
             close_limit: Duration::from_secs(3),
             watch_room: false,
+            join_limit: Duration::from_secs(20),
+            room_retries: 2,
+            daily: None,
             journal: None,
         }
     }
@@ -87,10 +98,17 @@ impl AvatarConfig {
         Self { retry, ..self }
     }
 
-    /// The same with somebody watching the room.
+    /// The same with somebody in the room who reports by [`room_event`](super::Avatar::room_event).
     #[must_use]
     pub fn with_room_watch(self) -> Self {
         Self { watch_room: true, ..self }
+    }
+
+    /// The same with a room of your own watched by asking Daily every 15 seconds who is there. When a session is
+    /// over, its avatar is put out of the room, should it still be there.
+    #[must_use]
+    pub fn with_daily(self, daily: DailyApi) -> Self {
+        Self { watch_room: true, daily: Some(daily), ..self }
     }
 
     /// The same with a journal.
@@ -136,6 +154,6 @@ pub enum AvatarNotice {
     },
     /// What the room's watcher makes of what it was told.
     Room(RoomVerdict),
-    /// Where the session is in its life.
+    /// Where the session is in its life. At [`SessionState::Closing`], whoever is in the room for us should leave it.
     State(SessionState),
 }

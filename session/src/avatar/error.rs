@@ -19,6 +19,12 @@ pub enum AvatarError {
     /// A REST call failed for good.
     #[error("AgentHuman refused")]
     Api(#[from] ApiError),
+    /// The avatar was not in its room, in as many sessions as the configuration allows.
+    #[error("avatar stayed out of its room in {sessions} sessions")]
+    Away {
+        /// Sessions paid for, the first included.
+        sessions: u32,
+    },
     /// Something was asked of an avatar that is over; [`Avatar::close`](super::Avatar::close) tells how it ended.
     #[error("avatar's session has ended")]
     Ended,
@@ -61,6 +67,7 @@ impl AvatarError {
         match self {
             Self::Address(error) => error.code(),
             Self::Api(error) => error.code(),
+            Self::Away { .. } => Code::new("daily/avatar-late"),
             Self::Ended => Code::new("session/ended"),
             Self::Journal(_) => Code::new("session/journal"),
             Self::Lost { .. } => Code::new("session/retries-exhausted"),

@@ -3,24 +3,24 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, sleep_until, timeout};
+use tokio::time::{Duration, timeout};
 use tracing::{debug, warn};
 use voxline_protocol::CommandError;
 use voxline_protocol::agenthuman::{
-    AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, AvatarSession, Recovery, RoomAccess,
+    AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, AvatarSession, LinkEnd, Recovery,
     SessionState,
 };
-use voxline_protocol::daily::{AvatarIdentity, Present, RoomEvent, RoomMonitor, RoomMonitorConfig, RoomUrl};
+use voxline_protocol::daily::{Present, RoomEvent, RoomVerdict};
 use voxline_transport::Transport;
 
 use super::place::{Place, Recovered, World};
+use super::room::RoomWatch;
 use super::{AvatarError, AvatarNotice};
-use crate::driver::now;
 use crate::{Adopter, Receiver, Sender, Session, SessionConfig, SessionEvent};
 
 /// What the handle asks.
@@ -40,7 +40,9 @@ pub(super) struct Life<T> {
     /// What the application has not taken yet. While it is long, the socket is not read.
     outbox: VecDeque<AvatarNotice>,
     state: SessionState,
-    monitor: Option<RoomMonitor>,
+    watch: Option<RoomWatch>,
+    /// Sessions in a row whose avatar stayed out of its room.
+    absences: u32,
     /// Attempts to bring link or session back since speech was last confirmed.
     attempts: u32,
 }
@@ -70,7 +72,8 @@ impl<T: Transport> Life<T> {
             notices,
             outbox: VecDeque::new(),
             state: SessionState::Idle,
-            monitor: None,
+            watch: None,
+            absences: 0,
             attempts: 0,
         }
     }
@@ -120,7 +123,7 @@ impl<T: Transport> Life<T> {
         self.go(SessionState::Connecting);
         let link = world.dial_first(&place).await?;
         self.go(SessionState::Initialising);
-        self.watch(place.room.as_ref());
+        self.watch_room(&place);
         let builder = Session::builder(AvatarClient::new(world.client_config(session)));
         let builder = builder
             .config(SessionConfig { close_limit: world.config.close_limit, ..SessionConfig::default() });
@@ -137,16 +140,19 @@ impl<T: Transport> Life<T> {
             self.go(SessionState::Failed);
         }
         self.go(SessionState::Closing);
-        if let Some(monitor) = &mut self.monitor {
-            monitor.expect_end();
+        if let Some(watch) = &mut self.watch {
+            watch.expect_end();
         }
         let Live { sender, receiver, links, place, recovery, .. } = live;
         // What it holds is ended behind, and waited for at the very end.
         drop((sender, recovery));
-        // The socket first, then the session: in that order the service has nothing left to say.
+        // The socket first, then the room, then the session: in that order nobody has anything left to say.
         let _ = timeout(self.world.config.close_limit * 2, self.drain(receiver)).await;
         // Not before: a machine that can get no other link ends without a word about its utterances.
         drop(links);
+        if let Some(watch) = self.watch.take() {
+            watch.clear().await;
+        }
         let ended = match place {
             Some(place) => place.paid.end().await.map(Some),
             None => Ok(None),
@@ -166,7 +172,6 @@ impl<T: Transport> Life<T> {
 
     async fn live(&mut self, live: &mut Live<T>) -> Result<(), AvatarError> {
         loop {
-            let watch = self.monitor.as_ref().and_then(RoomMonitor::poll_timeout);
             tokio::select! {
                 biased;
                 taken = hand_over(&self.notices, &mut self.outbox), if !self.outbox.is_empty() => {
@@ -186,18 +191,14 @@ impl<T: Transport> Life<T> {
                     Some(event) => self.on_event(live, event),
                     None => return Ok(()),
                 },
-                () = sleep_to(watch) => {
-                    if let Some(monitor) = &mut self.monitor {
-                        monitor.handle_timeout(now());
-                    }
-                }
+                () = step(&mut self.watch) => {}
             }
-            self.take_verdicts();
+            self.take_verdicts(live)?;
         }
     }
 
     async fn on_ask(&mut self, live: &mut Live<T>, ask: Ask) -> Result<(), AvatarError> {
-        match (ask, &mut self.monitor) {
+        match (ask, &mut self.watch) {
             // The driver takes commands at its every turn, link or no link, so a barge-in may stand in the queue:
             // it comes after all it drops, and each utterance gets its account.
             (Ask::Command(command), _) => {
@@ -205,8 +206,8 @@ impl<T: Transport> Life<T> {
                     sender.send(command).await?;
                 }
             }
-            (Ask::Presence(present), Some(monitor)) => monitor.handle_presence(now(), &present),
-            (Ask::Room(event), Some(monitor)) => monitor.handle_event(now(), &event),
+            (Ask::Presence(present), Some(watch)) => watch.on_presence(&present),
+            (Ask::Room(event), Some(watch)) => watch.on_event(&event),
             (Ask::Presence(_) | Ask::Room(_), None) => {}
         }
         Ok(())
@@ -231,7 +232,14 @@ impl<T: Transport> Life<T> {
         if let AvatarEvent::Established { .. } = event {
             self.go(SessionState::Ready);
         }
-        let recovery = if let AvatarEvent::LinkDown { recovery, .. } = event { Some(recovery) } else { None };
+        // A link that was replaced has its successor on the way.
+        let recovery = if let AvatarEvent::LinkDown { end, recovery, .. } = &event
+            && *end != LinkEnd::Replaced
+        {
+            Some(*recovery)
+        } else {
+            None
+        };
         self.outbox.push_back(AvatarNotice::Protocol(event));
         if let Some(recovery) = recovery {
             self.recover(live, recovery);
@@ -247,14 +255,23 @@ impl<T: Transport> Life<T> {
         };
         self.outbox.push_back(AvatarNotice::Recovering { recovery });
         let (world, attempts) = (Arc::clone(&self.world), self.attempts);
-        live.recovery = Some(Box::pin(async move { world.recover(place, recovery, attempts).await }));
+        // A session that is over takes its avatar along, and what is left of it must not be taken for the new one.
+        let watch = self.watch.take_if(|_| recovery == Recovery::NewSession);
+        live.recovery = Some(Box::pin(async move {
+            if let Some(watch) = watch {
+                watch.clear().await;
+            }
+            world.recover(place, recovery, attempts).await
+        }));
     }
 
     async fn on_recovered(&mut self, live: &mut Live<T>, recovered: Recovered<T>) -> Result<(), AvatarError> {
         let Recovered { link, place, fresh, attempts } = recovered;
         self.attempts = attempts;
-        let room = place.room.clone();
         let session_id = place.paid.id().to_owned();
+        if fresh.is_some() {
+            self.watch_room(&place);
+        }
         live.place = Some(place);
         if std::mem::take(&mut live.expired) && fresh.is_none() {
             self.recover(live, Recovery::NewSession);
@@ -263,7 +280,6 @@ impl<T: Transport> Life<T> {
         self.go(SessionState::Connecting);
         if let (Some(session), Some(sender)) = (fresh, &mut live.sender) {
             self.outbox.push_back(AvatarNotice::Created { session_id });
-            self.watch(room.as_ref());
             sender.send(AvatarCommand::UseSession(Box::new(session))).await?;
             // The link must not come before the session it is for.
             SinkExt::flush(sender).await?;
@@ -289,20 +305,29 @@ impl<T: Transport> Life<T> {
         let _ = timeout(LAST_WORDS, all).await;
     }
 
-    fn watch(&mut self, room: Option<&RoomAccess>) {
-        let room = room.filter(|_| self.world.config.watch_room);
-        self.monitor = room.and_then(|room| {
-            let (url, _) = RoomUrl::parse(&room.url).ok()?;
-            let avatar = AvatarIdentity::named(&room.display_name);
-            Some(RoomMonitor::new(RoomMonitorConfig::new(url.name(), avatar), now()))
-        });
+    fn watch_room(&mut self, place: &Place) {
+        let World { rest, config, .. } = &*self.world;
+        let room = place.room.as_ref().filter(|_| config.watch_room);
+        self.watch = room.and_then(|room| RoomWatch::new(rest, config, room, place.is_room_ours()));
     }
 
-    fn take_verdicts(&mut self) {
-        let Some(monitor) = &mut self.monitor else { return };
-        while let Some(verdict) = monitor.poll_verdict() {
+    fn take_verdicts(&mut self, live: &mut Live<T>) -> Result<(), AvatarError> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let mut is_late = false;
+        while let Some(verdict) = watch.poll_verdict() {
+            is_late |= matches!(verdict, RoomVerdict::AvatarLate { .. });
             self.outbox.push_back(AvatarNotice::Room(verdict));
         }
+        if !is_late {
+            return Ok(());
+        }
+        // An avatar nobody can see is paid for all the same.
+        self.absences = if watch.has_stayed() { 1 } else { self.absences + 1 };
+        if self.absences > self.world.config.room_retries {
+            return Err(AvatarError::Away { sessions: self.absences });
+        }
+        self.recover(live, Recovery::NewSession);
+        Ok(())
     }
 
     fn go(&mut self, to: SessionState) {
@@ -340,9 +365,10 @@ async fn next<O>(recovery: &mut Option<BoxFuture<'static, O>>) -> O {
     }
 }
 
-async fn sleep_to(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at.into()).await,
+/// The next thing that happens in the room, if one is watched.
+async fn step(watch: &mut Option<RoomWatch>) {
+    match watch {
+        Some(watch) => watch.step().await,
         None => pending().await,
     }
 }

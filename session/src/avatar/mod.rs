@@ -6,6 +6,7 @@ mod journal;
 mod life;
 mod place;
 mod rest;
+mod room;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -84,7 +85,7 @@ impl Avatar {
         F: Fn(Endpoint) -> C + Send + Sync + 'static,
         C: Connector,
     {
-        let rest = Rest::new(requester, api, config.journal.clone())?;
+        let rest = Rest::new(requester, api, &config)?;
         let (asks, asked) = mpsc::channel(ASKS);
         let (notices, told) = mpsc::channel(NOTICES);
         let life = Life::new(World::new(rest, connect, config), asked, notices);
@@ -147,7 +148,8 @@ impl Avatar {
         self.ask(Ask::Room(Box::new(event))).await
     }
 
-    /// Tells who is in the room by its REST service, where [`AvatarConfig::watch_room`] is on.
+    /// Tells who is in the room by its REST service, where [`AvatarConfig::watch_room`] is on; for whoever asks it
+    /// himself. With [`AvatarConfig::daily`] it is asked already.
     ///
     /// # Errors
     /// The avatar is over.

@@ -36,6 +36,13 @@ pub(super) struct Place {
     endpoint: Endpoint,
 }
 
+impl Place {
+    /// Whether the room is one the configuration named, rather than the service's own.
+    pub(super) const fn is_room_ours(&self) -> bool {
+        matches!(self.revision, Revision::B)
+    }
+}
+
 /// What a recovery came to.
 pub(super) struct Recovered<T> {
     pub(super) link: T,

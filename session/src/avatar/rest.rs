@@ -15,19 +15,23 @@ use tracing::{debug, warn};
 use voxline_protocol::agenthuman::{
     ApiError, AvatarApi, AvatarCall, CallAnswer, CallStep, CreateSession, SessionInfo,
 };
+use voxline_protocol::daily::{DailyApi, DailyApiError, Present, RoomUrl};
 use voxline_transport::{Endpoint, EndpointError, Requester, TransportError};
 
-use super::{AvatarError, Journal};
+use super::{AvatarConfig, AvatarError, Journal};
 use crate::driver::now;
 
-type Carry =
-    dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, TransportError>> + Send + Sync;
+type Carry = dyn Fn(Arc<Endpoint>, Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, TransportError>>
+    + Send
+    + Sync;
 
 /// The REST service, with whoever carries its requests. Clones share the count of what goes on behind them.
 #[derive(Clone)]
 pub(super) struct Rest {
     pub(super) api: AvatarApi,
+    endpoint: Arc<Endpoint>,
     carry: Arc<Carry>,
+    daily: Option<(DailyApi, Arc<Endpoint>)>,
     journal: Option<Journal>,
     /// Calls that go on although nobody waits for them.
     behind: watch::Sender<usize>,
@@ -37,15 +41,20 @@ impl Rest {
     pub(super) fn new<R: Requester>(
         requester: R,
         api: AvatarApi,
-        journal: Option<Journal>,
+        config: &AvatarConfig,
     ) -> Result<Self, EndpointError> {
-        let endpoint = Arc::new(Endpoint::parse(api.base())?);
         let requester = Arc::new(requester);
-        let carry = move |request| -> BoxFuture<'static, _> {
-            let (requester, endpoint) = (Arc::clone(&requester), Arc::clone(&endpoint));
+        let carry = move |endpoint: Arc<Endpoint>, request| -> BoxFuture<'static, _> {
+            let requester = Arc::clone(&requester);
             Box::pin(async move { requester.send(&endpoint, request).await })
         };
-        Ok(Self { api, carry: Arc::new(carry), journal, behind: watch::Sender::new(0) })
+        let daily = match config.daily.clone() {
+            Some(daily) => Some((daily.clone(), Arc::new(Endpoint::parse(daily.base())?))),
+            None => None,
+        };
+        let endpoint = Arc::new(Endpoint::parse(api.base())?);
+        let behind = watch::Sender::new(0);
+        Ok(Self { api, endpoint, carry: Arc::new(carry), daily, journal: config.journal.clone(), behind })
     }
 
     /// Carries out a call. Its own budgets bound it.
@@ -54,16 +63,50 @@ impl Rest {
             match call.step(now()) {
                 CallStep::Done(answer) => return Ok(answer),
                 CallStep::Wait(until) => sleep_until(until.into()).await,
-                CallStep::Send(request) => match timeout(AvatarCall::TIMEOUT, (self.carry)(request)).await {
-                    Ok(Ok(response)) => call.handle_response(now(), &response)?,
-                    Ok(Err(error)) => {
-                        debug!(%error, "REST call was not answered");
-                        call.handle_lost(now())?;
-                    }
-                    Err(_elapsed) => call.handle_lost(now())?,
+                CallStep::Send(request) => match self.ask(&self.endpoint, request).await {
+                    Some(response) => call.handle_response(now(), &response)?,
+                    None => call.handle_lost(now())?,
                 },
             }
         }
+    }
+
+    /// One request, one response, or none in time.
+    async fn ask(&self, endpoint: &Arc<Endpoint>, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        match timeout(AvatarCall::TIMEOUT, (self.carry)(Arc::clone(endpoint), request)).await {
+            Ok(Ok(response)) => Some(response),
+            Ok(Err(error)) => {
+                debug!(%error, "REST call was not answered");
+                None
+            }
+            Err(_elapsed) => None,
+        }
+    }
+
+    /// Whether Daily can be asked.
+    pub(super) const fn has_daily(&self) -> bool {
+        self.daily.is_some()
+    }
+
+    /// Asks Daily who is in a room; `None` if it did not say, which another time may mend.
+    pub(super) async fn presence(&self, room: &RoomUrl) -> Result<Option<Vec<Present>>, DailyApiError> {
+        let Some((daily, endpoint)) = &self.daily else { return Ok(None) };
+        let Some(response) = self.ask(endpoint, daily.presence(room)).await else { return Ok(None) };
+        match DailyApi::read_presence(&response) {
+            Ok(present) => Ok(Some(present)),
+            Err(error) if error.is_retryable() => {
+                debug!(%error, "Daily did not say who is in the room");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts somebody out of a room, if Daily can be asked.
+    pub(super) async fn eject(&self, room: &RoomUrl, session_id: &str) {
+        let Some((daily, endpoint)) = &self.daily else { return };
+        let answer = self.ask(endpoint, daily.eject(room, session_id)).await;
+        debug!(status = answer.map(|answer| answer.status().as_u16()), "avatar is put out of its room");
     }
 
     /// Creates a session and notes it in the journal.

@@ -2,13 +2,15 @@
 
 mod command;
 mod link;
+mod room;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use voxline_protocol::agenthuman::{
@@ -21,10 +23,12 @@ use voxline_transport::{
 
 use super::slng::now;
 pub(crate) use command::run;
+use room::Rooms;
 
 /// The avatar service: creates, starts and ends sessions by REST, and takes their speech over WebSocket.
 ///
-/// It is the vendor's machines behind whatever requests arrive, real or in memory. It knows at every moment which
+/// It is the vendor's machines behind whatever requests arrive, real or in memory, and Daily's presence and eject calls
+/// for the rooms its avatars are in. It knows at every moment which
 /// sessions cost money, so a test can ask whether any was forgotten. Clones are the same service.
 ///
 /// ```no_run
@@ -59,11 +63,17 @@ pub struct AvatarSimulatorConfig {
     pub calls_per_minute: u32,
     /// From a piece of speech to its confirmation. 40 ms by default.
     pub confirm_delay: Duration,
+    /// The key of the rooms' domain, for Daily's presence and eject calls; [`AvatarSimulatorConfig::DAILY_KEY`] by
+    /// default.
+    pub daily_key: String,
 }
 
 impl AvatarSimulatorConfig {
     /// The key that is accepted unless another one is set.
     pub const KEY: &'static str = "ah_test_simulated";
+
+    /// The key that opens the rooms unless another one is set.
+    pub const DAILY_KEY: &'static str = "daily_simulated";
 
     /// Misbehaves as `quirks` say.
     #[must_use]
@@ -93,6 +103,7 @@ impl Default for AvatarSimulatorConfig {
             max_sessions: 5,
             calls_per_minute: 60,
             confirm_delay: Duration::from_millis(40),
+            daily_key: Self::DAILY_KEY.to_owned(),
         }
     }
 }
@@ -102,6 +113,8 @@ struct Service {
     /// One moment on both clocks: a wall clock that stops when Tokio's does.
     epoch: (Instant, SystemTime),
     desk: Mutex<AvatarDesk>,
+    rooms: Mutex<Rooms>,
+    calls: AtomicU64,
     /// Told after every REST call, so that links learn what became of their sessions.
     changes: watch::Sender<()>,
     first_link: Mutex<bool>,
@@ -131,10 +144,13 @@ impl AvatarSimulator {
         desk.max_sessions = config.max_sessions;
         desk.calls_per_minute = config.calls_per_minute;
         desk.quirks.clone_from(&config.quirks);
+        let rooms = Rooms::new(&config.daily_key);
         Self(Arc::new(Service {
             config,
             epoch: (now(), SystemTime::now()),
             desk: Mutex::new(AvatarDesk::new(desk)),
+            rooms: Mutex::new(rooms),
+            calls: AtomicU64::new(0),
             changes: watch::Sender::new(()),
             first_link: Mutex::new(true),
             links: FaultHandle::new(),
@@ -170,6 +186,35 @@ impl AvatarSimulator {
         self.desk().running().map(str::to_owned).collect()
     }
 
+    /// How many sessions were created.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.desk().created()
+    }
+
+    /// How many REST calls were made, those about rooms included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.0.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many avatars are in a room.
+    #[must_use]
+    pub fn present(&self, room: &str) -> usize {
+        self.rooms().present(room)
+    }
+
+    /// How many avatars were put out of their rooms.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.rooms().ejections()
+    }
+
+    /// All avatars vanish from their rooms, as when their renderer fails; their sessions go on.
+    pub fn empty_rooms(&self) {
+        self.rooms().clear();
+    }
+
     /// The open links, to be broken at will.
     #[must_use]
     pub fn links(&self) -> &FaultHandle {
@@ -178,8 +223,7 @@ impl AvatarSimulator {
 
     async fn answer<E: Exchange>(self, exchange: E) {
         if !exchange.is_upgrade() {
-            let response = self.desk().handle(self.wall(), exchange.request());
-            self.0.changes.send_replace(());
+            let response = self.respond(exchange.request());
             // A client that is gone before its answer is nobody's error.
             return drop(exchange.respond(response).await);
         }
@@ -191,6 +235,18 @@ impl AvatarSimulator {
         link::serve(&self, slot, link).await;
     }
 
+    fn respond(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        if request.uri().path().starts_with("/v1/rooms/") {
+            return self.rooms().handle(request);
+        }
+        let response = self.desk().handle(self.wall(), request);
+        let running = self.running();
+        self.rooms().retain(&running);
+        self.0.changes.send_replace(());
+        response
+    }
+
     /// What a new link's machine is made with.
     fn server_config(&self, slot: usize) -> AvatarServerConfig {
         let mut config = AvatarServerConfig::new(self.hosted(slot));
@@ -198,7 +254,8 @@ impl AvatarSimulator {
         config.quirks.clone_from(&self.0.config.quirks);
         // Each link has its own machine, and this is about the first link of all.
         let is_first = std::mem::take(&mut *lock(&self.0.first_link));
-        config.quirks.retain(|quirk| is_first || *quirk != AvatarQuirk::NotFoundOnce);
+        let about_first = [AvatarQuirk::NotFoundOnce, AvatarQuirk::NoVideoPathOnce];
+        config.quirks.retain(|quirk| is_first || !about_first.contains(quirk));
         config
     }
 
@@ -213,6 +270,14 @@ impl AvatarSimulator {
         | AvatarServerEvent::SessionExpired { session_id: id } = event
         {
             self.desk().end_session(self.wall(), id);
+            let running = self.running();
+            self.rooms().retain(&running);
+        }
+        if let AvatarServerEvent::Established { session_id, room, .. } = event
+            && !self.0.config.quirks.contains(&AvatarQuirk::NeverInRoom)
+        {
+            let room = room.as_deref().cloned().or_else(|| self.desk().room(session_id));
+            self.rooms().join(session_id, room);
         }
         (self.0.observer)(session_id, event);
     }
@@ -220,6 +285,10 @@ impl AvatarSimulator {
     fn wall(&self) -> SystemTime {
         let (instant, wall) = self.0.epoch;
         wall + now().saturating_duration_since(instant)
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        lock(&self.0.rooms)
     }
 
     fn desk(&self) -> MutexGuard<'_, AvatarDesk> {
