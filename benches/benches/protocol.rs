@@ -11,14 +11,26 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use voxline_audio::{AudioFormat, SampleRate};
+use voxline_protocol::agenthuman::{
+    AvatarClient, AvatarClientConfig, AvatarCommand, AvatarSession, InputRate,
+};
 use voxline_protocol::plivo::{PlivoCaller, PlivoCallerConfig, PlivoCommand, PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{SttClient, SttCommand, SttConfig, TtsClient, TtsCommand, TtsConfig};
-use voxline_protocol::{Input, Machine, Message, UtteranceId};
+use voxline_protocol::{Input, Machine, Message, Secret, UtteranceId};
 
 #[path = "support/counting.rs"]
 mod counting;
 
-criterion_group!(machines, media_in, play_audio_out, call_second, stt_frame_out, tts_audio_in);
+criterion_group!(
+    machines,
+    media_in,
+    play_audio_out,
+    call_second,
+    stt_frame_out,
+    tts_audio_in,
+    avatar_speech_out,
+    avatar_confirmation_in
+);
 criterion_main!(machines);
 
 /// Times `work` and says what one run of it allocates.
@@ -28,6 +40,27 @@ fn measure(c: &mut Criterion, name: &str, mut work: impl FnMut()) {
     let count = counting::count(&mut work);
     println!("{name}: {} allocations, {} bytes", count.allocations, count.bytes);
     c.bench_function(name, |b| b.iter(&mut work));
+}
+
+/// The same for `work` that something must come before each time, which is neither timed nor counted.
+fn measure_after<S>(c: &mut Criterion, name: &str, state: &mut S, before: fn(&mut S), work: fn(&mut S)) {
+    before(state);
+    work(state);
+    before(state);
+    let count = counting::count(|| work(state));
+    println!("{name}: {} allocations, {} bytes", count.allocations, count.bytes);
+    c.bench_function(name, |b| {
+        b.iter_custom(|runs| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..runs {
+                before(state);
+                let begun = Instant::now();
+                work(state);
+                spent += begun.elapsed();
+            }
+            spent
+        });
+    });
 }
 
 fn drain<M: Machine>(machine: &mut M) {
@@ -131,6 +164,62 @@ fn tts_audio_in(c: &mut Criterion) {
         client.handle_input(now, Input::Binary(audio.clone())).unwrap();
         drain(&mut client);
     });
+}
+
+/// An avatar that says five seconds at 48 kHz at a time: 480,000 bytes, 640,000 characters on the wire.
+struct Speaking {
+    client: AvatarClient,
+    now: Instant,
+    utterance: UtteranceId,
+    audio: Bytes,
+}
+
+impl Speaking {
+    fn new() -> Self {
+        let session = AvatarSession::revision_b("sess_1", Secret::new("token").unwrap());
+        let config = AvatarClientConfig::new(session).with_rate(InputRate::Hz48000);
+        let (mut client, now) = (AvatarClient::new(config), Instant::now());
+        client.handle_input(now, Input::Opened).unwrap();
+        drain(&mut client);
+        client.handle_input(now, Input::Text(r#"{"type":"connection.established"}"#)).unwrap();
+        drain(&mut client);
+        Self { client, now, utterance: UtteranceId::FIRST, audio: Bytes::from(vec![0x11; 480_000]) }
+    }
+
+    fn hand_over(&mut self) {
+        self.now += Duration::from_secs(10);
+        self.utterance = self.utterance.next();
+        let say = AvatarCommand::Say { utterance: self.utterance, audio: self.audio.clone() };
+        self.client.handle_command(self.now, say).unwrap();
+    }
+
+    fn send(&mut self) {
+        black_box(self.client.poll_transmit().unwrap());
+    }
+
+    fn confirm(&mut self) {
+        let confirmed = r#"{"type":"agent.speak.confirmed","audio_samples":80000}"#;
+        self.client.handle_input(self.now, Input::Text(black_box(confirmed))).unwrap();
+        drain(&mut self.client);
+    }
+}
+
+fn avatar_speech_out(c: &mut Criterion) {
+    let before = |speaking: &mut Speaking| {
+        speaking.confirm();
+        speaking.hand_over();
+    };
+    let name = "agenthuman 5 s of 48 kHz speech to a message";
+    measure_after(c, name, &mut Speaking::new(), before, Speaking::send);
+}
+
+fn avatar_confirmation_in(c: &mut Criterion) {
+    let before = |speaking: &mut Speaking| {
+        speaking.hand_over();
+        speaking.send();
+    };
+    let name = "agenthuman confirmation to its receipt";
+    measure_after(c, name, &mut Speaking::new(), before, Speaking::confirm);
 }
 
 /// Plivo's own.
