@@ -21,7 +21,7 @@ mod source;
 mod supervisor;
 
 pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent, StreamEnd, StreamRecord};
-pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
+pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, AvatarSeat, Journal};
 pub use breaker::Breaker;
 pub use budget::Budget;
 pub use conversation::{

@@ -22,6 +22,7 @@ use voxline_session::{
 use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, Transport};
 
 use crate::desk::{FrontDesk, Origin, Verdict};
+use crate::lobby::Lobby;
 use crate::net::Net;
 
 /// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
@@ -33,6 +34,7 @@ pub struct PhoneAgent<N, R> {
     config: AgentConfig,
     responder: R,
     desk: Arc<FrontDesk>,
+    lobby: Option<Arc<Lobby>>,
     observer: Observer,
 }
 
@@ -44,7 +46,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     pub fn new(net: N, speech: Speech, responder: R) -> Self {
         let desk = Arc::new(FrontDesk::open(Origin::FromRequest { forwarded: false }));
         let (config, observer) = (AgentConfig::default(), Arc::new(|_, _, _: &_| {}));
-        Self { net, speech, config, responder, desk, observer }
+        Self { net, speech, config, responder, desk, lobby: None, observer }
     }
 
     /// Uses other settings.
@@ -57,6 +59,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     #[must_use]
     pub fn with_desk(self, desk: FrontDesk) -> Self {
         Self { desk: Arc::new(desk), ..self }
+    }
+
+    /// Hands out avatar sessions too.
+    #[must_use]
+    pub fn with_lobby(self, lobby: Arc<Lobby>) -> Self {
+        Self { lobby: Some(lobby), ..self }
     }
 
     /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
@@ -88,6 +96,13 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
 
     /// Answers one request; true if it was a stream with which a call began, and that call is over.
     async fn attend<E: Exchange>(self, lines: Arc<Lines<E::Transport>>, exchange: E) -> bool {
+        if let Some(lobby) = self.lobby.as_ref().filter(|_| Lobby::is_asked(exchange.request().uri().path()))
+        {
+            let response = lobby.respond(exchange.request()).await;
+            // Whoever asked and left does not keep the session, which ends it.
+            let _ = exchange.respond(response).await;
+            return false;
+        }
         let response = match self.desk.receive(now(), exchange.request(), exchange.is_upgrade()) {
             Verdict::Stream(call) => return self.take_stream(&lines, call, exchange).await,
             Verdict::Respond(response) => response,
@@ -179,6 +194,7 @@ impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
             config: self.config.clone(),
             responder: self.responder.clone(),
             desk: Arc::clone(&self.desk),
+            lobby: self.lobby.clone(),
             observer: Arc::clone(&self.observer),
         }
     }

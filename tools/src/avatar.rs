@@ -14,6 +14,7 @@ use voxline_protocol::agenthuman::{
     AvatarApi, AvatarEvent, CreateSession, InputRate, PcmSpec, Revision, RoomAccess, RoomPlatform, SpeechEnd,
     SpeechReport, VideoSize, check_speech,
 };
+use voxline_protocol::daily::{DailyApi, RoomVerdict};
 use voxline_protocol::slng::{Service, TtsConfig};
 use voxline_session::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
 use voxline_transport::{HttpClient, WebSocketConnector};
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
     let config = config(args, rate)?;
     // Dropped at the end, and the service in it with it.
     let mut simulated = JoinSet::new();
-    let api = api(args, &mut simulated).await?;
+    let api = service(args.simulate, &args.api, &mut simulated).await?;
     let opening = Avatar::open(HttpClient::new(), WebSocketConnector::new, api, config);
     let mut avatar = tokio::select! {
         opened = opening => opened.map_err(|error| failed(&error))?,
@@ -129,22 +130,26 @@ fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError>
     if let Some(url) = &args.socket {
         config = config.with_socket_url(url);
     }
-    Ok(match journal(args)? {
+    if let Some(key) = &args.daily_key {
+        let key = Secret::new(key).map_err(|error| ToolError::Usage(format!("--daily-key: {error}")))?;
+        config = config.with_daily(DailyApi::new(key).with_base(&args.daily_api).map_err(usage)?);
+    }
+    Ok(match journal(args.journal.as_deref(), args.simulate)? {
         Some(journal) => config.with_journal(journal),
         None => config,
     })
 }
 
 /// Where open sessions are noted; a simulated service forgets them by itself.
-fn journal(args: &AvatarArgs) -> Result<Option<Journal>, ToolError> {
+pub(crate) fn journal(folder: Option<&Path>, simulate: bool) -> Result<Option<Journal>, ToolError> {
     let home = || {
         let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let state = state.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/state")))?;
         Some(state.join("voxline/avatar"))
     };
-    let folder = match &args.journal {
-        Some(folder) => Some(folder.clone()),
-        None if args.simulate => None,
+    let folder = match folder {
+        Some(folder) => Some(folder.to_owned()),
+        None if simulate => None,
         None => home(),
     };
     let opened = folder.map(|folder| Journal::open(&folder).map_err(|error| (folder, error))).transpose();
@@ -155,8 +160,13 @@ fn journal(args: &AvatarArgs) -> Result<Option<Journal>, ToolError> {
     })
 }
 
-async fn api(args: &AvatarArgs, simulated: &mut JoinSet<()>) -> Result<AvatarApi, ToolError> {
-    if args.simulate {
+/// The service at `url`, or one simulated in `simulated`.
+pub(crate) async fn service(
+    simulate: bool,
+    url: &str,
+    simulated: &mut JoinSet<()>,
+) -> Result<AvatarApi, ToolError> {
+    if simulate {
         let listener = listen("127.0.0.1:0").await?.with_config(AvatarSimulator::listener_config());
         let address = listener.local_address();
         let service = AvatarSimulator::new(&format!("ws://{address}"), AvatarSimulatorConfig::default());
@@ -169,7 +179,7 @@ async fn api(args: &AvatarArgs, simulated: &mut JoinSet<()>) -> Result<AvatarApi
         ToolError::Usage(words.to_owned())
     })?;
     let key = Secret::new(&key).map_err(|error| ToolError::Usage(format!("AGENTHUMAN_API_KEY: {error}")))?;
-    AvatarApi::new(key).with_base(&args.api).map_err(usage)
+    AvatarApi::new(key).with_base(url).map_err(usage)
 }
 
 /// Tells what happens until the utterance has its account.
@@ -195,10 +205,29 @@ async fn listen_to(avatar: &mut Avatar) -> Option<SpeechReport> {
                 receipt.queueing.as_millis()
             )),
             AvatarNotice::Protocol(AvatarEvent::ServiceError(error)) => output::note(error),
+            AvatarNotice::Room(verdict) => output::note(in_words(&verdict)),
             AvatarNotice::Protocol(_) | AvatarNotice::Ended { .. } | AvatarNotice::State(_) | _ => {}
         }
     }
     None
+}
+
+fn in_words(verdict: &RoomVerdict) -> String {
+    match verdict {
+        RoomVerdict::AvatarJoined { after } => format!("in its room after {} s", after.as_secs()),
+        RoomVerdict::AvatarLate { limit } => {
+            format!("not in its room within {} s; a new session takes its place", limit.as_secs())
+        }
+        RoomVerdict::AvatarLost => "has left its room".to_owned(),
+        RoomVerdict::Blind => "nobody tells whether it is in its room: check --daily-key".to_owned(),
+        // Only somebody in the room could tell.
+        RoomVerdict::Degraded
+        | RoomVerdict::MediaReady
+        | RoomVerdict::NoMedia { .. }
+        | RoomVerdict::Recovered
+        | RoomVerdict::RoomFailed(_)
+        | _ => format!("room: {verdict:?}"),
+    }
 }
 
 fn tell(report: &SpeechReport, rate: InputRate) {

@@ -168,6 +168,19 @@ pub struct ServeArgs {
     /// Appends one JSON line for each stream to this file; without it, to stderr when an Auth Token is set.
     #[arg(long, value_name = "FILE")]
     pub debug_log: Option<PathBuf>,
+    /// Hands out avatar sessions at GET /avatar/session, so many at once, to whoever bears --avatar-token; the service's
+    /// key comes from AGENTHUMAN_API_KEY.
+    #[arg(long, value_name = "N", requires = "avatar_token")]
+    pub avatar_sessions: Option<usize>,
+    /// What your backend must bear to be handed avatar sessions: 16 characters or more.
+    #[arg(long, value_name = "TOKEN", env = "VOXLINE_AVATAR_TOKEN", hide_env_values = true)]
+    pub avatar_token: Option<String>,
+    /// The avatar.
+    #[arg(long, value_name = "ID", env = "AGENTHUMAN_AVATAR", default_value = "avat_demo")]
+    pub avatar: String,
+    /// The avatars' REST service.
+    #[arg(long, value_name = "URL", default_value = "https://api.agenthuman.com")]
+    pub avatar_api: String,
     /// Ends after this many calls; without it, on Ctrl-C.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,
@@ -352,6 +365,12 @@ pub struct AvatarArgs {
     /// Whose room it is: daily or livekit.
     #[arg(long, value_name = "NAME", default_value = "daily")]
     pub room_platform: String,
+    /// Daily's key for the domain of your room: then Daily is asked whether the avatar is there.
+    #[arg(long, value_name = "KEY", env = "DAILY_API_KEY", hide_env_values = true, requires = "room_url")]
+    pub daily_key: Option<String>,
+    /// Daily's REST service.
+    #[arg(long, value_name = "URL", default_value = "https://api.daily.co")]
+    pub daily_api: String,
     /// Where the socket is, in the revision with a room of yours.
     #[arg(long, value_name = "URL")]
     pub socket: Option<String>,

@@ -12,6 +12,7 @@ pub mod desk;
 mod echo;
 mod error;
 mod gateway;
+pub mod lobby;
 pub mod net;
 mod output;
 pub mod responder;

@@ -2,18 +2,23 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use voxline_protocol::Secret;
+use voxline_protocol::agenthuman::CreateSession;
 use voxline_protocol::plivo::PlivoVerifier;
-use voxline_session::{AgentEvent, ConversationEvent, LegEvent};
-use voxline_transport::Endpoint;
+use voxline_session::{AgentEvent, AvatarConfig, ConversationEvent, LegEvent};
+use voxline_transport::{Endpoint, HttpClient};
 
 use crate::agent::{Models, PhoneAgent, Speech};
+use crate::avatar::{journal, service};
 use crate::cli::ServeArgs;
 use crate::debuglog::DebugLog;
 use crate::desk::{ANSWER_PATH, FrontDesk, HANGUP_PATH, Origin, STATUS_PATH, STREAM_PATH};
 use crate::error::ToolError;
 use crate::gateway::{Gateway, usage};
+use crate::lobby::{Lobby, LobbyLimits};
 use crate::net::Loopback;
 use crate::output;
 use crate::responder::EchoResponder;
@@ -33,7 +38,14 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
     let address = listener.local_address();
     output::note(format_args!("phone agent at ws://{address}{STREAM_PATH}, speech from {}", gateway.base));
     tell_addresses(args, address, signed);
-    let agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default()).with_desk(desk);
+    let mut agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default()).with_desk(desk);
+    // Dropped at the end, and the service in it with it.
+    let mut simulated = JoinSet::new();
+    let lobby = lobby(args, &mut simulated).await?.map(Arc::new);
+    if let Some(lobby) = &lobby {
+        output::note(format_args!("avatar sessions at http://{address}{}", Lobby::PATH));
+        agent = agent.with_lobby(Arc::clone(lobby));
+    }
     let agent = agent.with_observer(move |call, at, event| match event {
         AgentEvent::StreamEnded(record) => {
             if let Some(log) = &log {
@@ -48,12 +60,36 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
         | AgentEvent::Started(_)
         | _ => tell(call, event),
     });
-    tokio::select! {
-        () = agent.serve(listener, args.calls) => {}
-        () = interrupted() => output::note("interrupted"),
-        error = gateway.ended() => return Err(error),
+    let outcome = tokio::select! {
+        () = agent.serve(listener, args.calls) => Ok(()),
+        () = interrupted() => {
+            output::note("interrupted");
+            Ok(())
+        }
+        error = gateway.ended() => Err(error),
+    };
+    if let Some(lobby) = lobby {
+        lobby.close().await;
     }
-    Ok(())
+    outcome
+}
+
+/// Who hands out avatar sessions, if anybody does.
+async fn lobby(args: &ServeArgs, simulated: &mut JoinSet<()>) -> Result<Option<Lobby>, ToolError> {
+    let (Some(sessions), Some(token)) = (args.avatar_sessions, &args.avatar_token) else { return Ok(None) };
+    let bearer = Secret::new(token).map_err(|error| ToolError::Usage(format!("--avatar-token: {error}")))?;
+    if bearer.expose().len() < SHORTEST_TOKEN {
+        return Err(ToolError::Usage(format!(
+            "--avatar-token has fewer than {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 32`"
+        )));
+    }
+    let api = service(args.simulate, &args.avatar_api, simulated).await?;
+    let mut config = AvatarConfig::new(CreateSession::revision_a(args.avatar.as_str()));
+    if let Some(journal) = journal(None, args.simulate)? {
+        config = config.with_journal(journal);
+    }
+    let limits = LobbyLimits::default().with_sessions(sessions);
+    Ok(Some(Lobby::new(HttpClient::new(), api, config, bearer, limits)))
 }
 
 /// Who is let in, and whether by signature.
@@ -160,3 +196,6 @@ fn tell(call: usize, event: &AgentEvent) {
     };
     output::note(format_args!("call {call}  {line}"));
 }
+
+/// What takes a while to guess.
+const SHORTEST_TOKEN: usize = 16;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
@@ -18,7 +17,7 @@ use voxline_protocol::agenthuman::{
 use voxline_protocol::daily::{Present, RoomEvent, RoomVerdict};
 use voxline_transport::Transport;
 
-use super::place::{Place, Recovered, World};
+use super::place::{Place, Recovered, Service, World};
 use super::room::RoomWatch;
 use super::{AvatarError, AvatarNotice};
 use crate::{Adopter, Receiver, Sender, Session, SessionConfig, SessionEvent};
@@ -96,12 +95,12 @@ impl<T: Transport> Life<T> {
             }
             Err(error) => {
                 // Told before the handle is given up: a failed start leaves nothing behind.
-                self.world.rest.quiet().await;
+                self.world.service.rest.quiet().await;
                 let _ = ready.send(Err(error));
                 return Ok(());
             }
         };
-        self.world.rest.quiet().await;
+        self.world.service.rest.quiet().await;
         self.go(SessionState::Closed);
         self.flush().await;
         outcome
@@ -109,24 +108,21 @@ impl<T: Transport> Life<T> {
 
     async fn open(&mut self) -> Result<Live<T>, AvatarError> {
         let world = Arc::clone(&self.world);
-        let mut findings = world.plan().check(SystemTime::now());
-        findings.retain(|found| !found.is_warning);
-        if !findings.is_empty() {
-            return Err(AvatarError::Preflight(findings));
-        }
-        for session_id in world.rest.end_leftovers().await? {
+        for session_id in world.service.prepare().await? {
             self.outbox.push_back(AvatarNotice::LeftoverEnded { session_id });
         }
         self.go(SessionState::Creating);
-        let (place, session) = world.new_session().await?;
+        let (place, session) = world.service.new_session().await?;
         self.outbox.push_back(AvatarNotice::Created { session_id: place.paid.id().to_owned() });
         self.go(SessionState::Connecting);
         let link = world.dial_first(&place).await?;
         self.go(SessionState::Initialising);
         self.watch_room(&place);
-        let builder = Session::builder(AvatarClient::new(world.client_config(session)));
-        let builder = builder
-            .config(SessionConfig { close_limit: world.config.close_limit, ..SessionConfig::default() });
+        let builder = Session::builder(AvatarClient::new(world.service.client_config(session)));
+        let builder = builder.config(SessionConfig {
+            close_limit: world.service.config.close_limit,
+            ..SessionConfig::default()
+        });
         let (session, links) = builder.accept_adoptable(link, GRACE);
         let (sender, receiver) = session.split();
         Ok(Live { sender: Some(sender), receiver, links, place: Some(place), recovery: None, expired: false })
@@ -147,7 +143,7 @@ impl<T: Transport> Life<T> {
         // What it holds is ended behind, and waited for at the very end.
         drop((sender, recovery));
         // The socket first, then the room, then the session: in that order nobody has anything left to say.
-        let _ = timeout(self.world.config.close_limit * 2, self.drain(receiver)).await;
+        let _ = timeout(self.world.service.config.close_limit * 2, self.drain(receiver)).await;
         // Not before: a machine that can get no other link ends without a word about its utterances.
         drop(links);
         if let Some(watch) = self.watch.take() {
@@ -306,7 +302,7 @@ impl<T: Transport> Life<T> {
     }
 
     fn watch_room(&mut self, place: &Place) {
-        let World { rest, config, .. } = &*self.world;
+        let Service { rest, config } = &self.world.service;
         let room = place.room.as_ref().filter(|_| config.watch_room);
         self.watch = room.and_then(|room| RoomWatch::new(rest, config, room, place.is_room_ours()));
     }
@@ -323,7 +319,7 @@ impl<T: Transport> Life<T> {
         }
         // An avatar nobody can see is paid for all the same.
         self.absences = if watch.has_stayed() { 1 } else { self.absences + 1 };
-        if self.absences > self.world.config.room_retries {
+        if self.absences > self.world.service.config.room_retries {
             return Err(AvatarError::Away { sessions: self.absences });
         }
         self.recover(live, Recovery::NewSession);
@@ -341,7 +337,7 @@ impl<T: Transport> Life<T> {
     }
 }
 
-impl<T: Transport> World<T> {
+impl Service {
     fn client_config(&self, session: AvatarSession) -> AvatarClientConfig {
         let mut config = AvatarClientConfig::new(session).with_rate(self.config.rate);
         config.max_unsent = self.config.max_unsent;

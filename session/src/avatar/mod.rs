@@ -7,6 +7,7 @@ mod life;
 mod place;
 mod rest;
 mod room;
+mod seat;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -20,8 +21,9 @@ pub use config::{AvatarConfig, AvatarNotice};
 pub use error::AvatarError;
 pub use journal::Journal;
 use life::{Ask, Life};
-use place::World;
+use place::{Service, World};
 use rest::Rest;
+pub use seat::AvatarSeat;
 
 /// A talking avatar: its session created, started and dialled, brought back when it is lost, and ended.
 ///
@@ -86,9 +88,10 @@ impl Avatar {
         C: Connector,
     {
         let rest = Rest::new(requester, api, &config)?;
+        let world = World::new(Service { rest, config }, connect);
         let (asks, asked) = mpsc::channel(ASKS);
         let (notices, told) = mpsc::channel(NOTICES);
-        let life = Life::new(World::new(rest, connect, config), asked, notices);
+        let life = Life::new(world, asked, notices);
         let (ready, is_ready) = oneshot::channel();
         let life = tokio::spawn(life.run(ready));
         // Without an answer, the task has panicked.

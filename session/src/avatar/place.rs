@@ -18,10 +18,16 @@ use super::{AvatarConfig, AvatarError};
 use crate::SessionError;
 use crate::driver::now;
 
-/// The service, and the ways to it.
-pub(super) struct World<T> {
+/// The service, where sessions are made.
+#[derive(Debug)]
+pub(super) struct Service {
     pub(super) rest: Rest,
     pub(super) config: AvatarConfig,
+}
+
+/// The service, and the ways to its sessions' sockets.
+pub(super) struct World<T> {
+    pub(super) service: Service,
     dial: Box<Dial<T>>,
 }
 
@@ -32,6 +38,8 @@ type Dial<T> = dyn Fn(Endpoint) -> BoxFuture<'static, Result<T, TransportError>>
 pub(super) struct Place {
     pub(super) paid: Paid,
     pub(super) room: Option<RoomAccess>,
+    /// The socket's address.
+    pub(super) url: String,
     revision: Revision,
     endpoint: Endpoint,
 }
@@ -52,19 +60,7 @@ pub(super) struct Recovered<T> {
     pub(super) attempts: u32,
 }
 
-impl<T: Transport> World<T> {
-    pub(super) fn new<F, C>(rest: Rest, connect: F, config: AvatarConfig) -> Self
-    where
-        F: Fn(Endpoint) -> C + Send + Sync + 'static,
-        C: Connector<Transport = T>,
-    {
-        let dial = move |endpoint| -> BoxFuture<'static, _> {
-            let connector = Arc::new(connect(endpoint));
-            Box::pin(async move { connector.connect().await })
-        };
-        Self { rest, config, dial: Box::new(dial) }
-    }
-
+impl Service {
     /// Creates a session, checks what came with it, and starts it.
     pub(super) async fn new_session(&self) -> Result<(Place, AvatarSession), AvatarError> {
         let create = &self.config.create;
@@ -86,7 +82,8 @@ impl<T: Transport> World<T> {
         };
         let session = info.to_session(None, self.config.video, now(), SystemTime::now())?;
         let room = info.room.or_else(|| self.own_room());
-        Ok((Place { paid, room, revision, endpoint: Endpoint::parse(&url)? }, session))
+        let endpoint = Endpoint::parse(&url)?;
+        Ok((Place { paid, room, url, revision, endpoint }, session))
     }
 
     /// The room as it stands in the configuration.
@@ -94,8 +91,18 @@ impl<T: Transport> World<T> {
         if let CreateSession::B { room, .. } = &self.config.create { Some((**room).clone()) } else { None }
     }
 
-    /// What can be checked before anything is sent.
-    pub(super) fn plan(&self) -> Preflight<'_> {
+    /// Checks what can be checked before anything is sent, and ends what earlier processes left open; the ids of
+    /// what was ended.
+    pub(super) async fn prepare(&self) -> Result<Vec<String>, AvatarError> {
+        let mut findings = self.plan().check(SystemTime::now());
+        findings.retain(|found| !found.is_warning);
+        if !findings.is_empty() {
+            return Err(AvatarError::Preflight(findings));
+        }
+        self.rest.end_leftovers().await
+    }
+
+    fn plan(&self) -> Preflight<'_> {
         let mut plan = self.rest.api.preflight(&self.config.create);
         plan.planned = self.config.planned;
         plan
@@ -125,6 +132,7 @@ impl<T: Transport> World<T> {
             match self.start(id).await {
                 Ok((url, _)) => {
                     place.endpoint = Endpoint::parse(&url)?;
+                    place.url = url;
                     Ok(true)
                 }
                 Err(error) => Err(error),
@@ -139,6 +147,20 @@ impl<T: Transport> World<T> {
             Err(ApiError::Refused { status: 400..=499, .. }) => Ok(false),
             asked => Ok(asked?),
         }
+    }
+}
+
+impl<T: Transport> World<T> {
+    pub(super) fn new<F, C>(service: Service, connect: F) -> Self
+    where
+        F: Fn(Endpoint) -> C + Send + Sync + 'static,
+        C: Connector<Transport = T>,
+    {
+        let dial = move |endpoint| -> BoxFuture<'static, _> {
+            let connector = Arc::new(connect(endpoint));
+            Box::pin(async move { connector.connect().await })
+        };
+        Self { service, dial: Box::new(dial) }
     }
 
     /// Dials the first link, as often as the policy allows.
@@ -173,7 +195,7 @@ impl<T: Transport> World<T> {
             self.pause(attempts, last.take()).await?;
             debug!(?recovery, attempts, "bringing the avatar back");
             if recovery == Recovery::StartAgain {
-                match self.start_again(&mut place).await {
+                match self.service.start_again(&mut place).await {
                     Ok(true) => {}
                     Ok(false) => recovery = Recovery::NewSession,
                     Err(error) => {
@@ -188,7 +210,7 @@ impl<T: Transport> World<T> {
                     warn!(%error, "cannot end the session that is being replaced");
                 }
                 // Not tried again: what a lost answer created is unknown.
-                let (new, session) = self.new_session().await?;
+                let (new, session) = self.service.new_session().await?;
                 place = new;
                 fresh = Some(session);
             }
@@ -202,7 +224,7 @@ impl<T: Transport> World<T> {
 
     /// Waits before attempt number `attempts`, or gives up.
     async fn pause(&self, attempts: u32, last: Option<AvatarError>) -> Result<(), AvatarError> {
-        let retry = &self.config.retry;
+        let retry = &self.service.config.retry;
         if retry.max_attempts.is_some_and(|max| attempts > max) {
             return Err(AvatarError::Lost { attempts: attempts - 1, last: last.map(Box::new) });
         }
@@ -213,9 +235,6 @@ impl<T: Transport> World<T> {
 
 impl<T> fmt::Debug for World<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World")
-            .field("rest", &self.rest)
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("World").field("service", &self.service).finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod life;
+mod lobby;
 mod recovery;
 mod refusal;
 mod room;
