@@ -175,6 +175,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod agenthuman;
 mod catalogue;
 pub mod daily;

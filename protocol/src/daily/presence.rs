@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
 
 use super::{RoomFinding, RoomUrl};
+use crate::address::is_base;
 use crate::{Code, Secret};
 
 /// Daily's REST service, with the key of one domain. Rooms of other domains, the avatar vendor's
@@ -89,13 +90,11 @@ impl DailyApi {
     /// It is not an address: scheme and host, `https://api.daily.co` for example.
     pub fn with_base(self, base: &str) -> Result<Self, RoomFinding> {
         let base = base.trim_end_matches('/').to_owned();
-        match base.parse::<Uri>() {
-            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => Ok(Self { base, ..self }),
-            Ok(_) | Err(_) => {
-                let seen = format!("`{base}` is no address of Daily's REST service");
-                Err(RoomFinding::new(Code::new("daily/api"), seen, "use https://api.daily.co"))
-            }
+        if is_base(&base) {
+            return Ok(Self { base, ..self });
         }
+        let seen = format!("`{base}` is no address of Daily's REST service");
+        Err(RoomFinding::new(Code::new("daily/api"), seen, "use https://api.daily.co"))
     }
 
     /// The address in front of every path, without a slash at the end.
@@ -122,7 +121,7 @@ impl DailyApi {
         let (Ok(uri), Ok(mut key)) =
             (uri.parse(), HeaderValue::from_str(&format!("Bearer {}", self.key.expose())))
         else {
-            unreachable!("`with_base` parsed the base, names are plain, and a `Secret` is printable ASCII")
+            unreachable!("base and name are plain and of limited length, and a `Secret` is printable ASCII")
         };
         let mut request = Request::new(body);
         *request.method_mut() = method;

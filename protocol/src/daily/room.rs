@@ -26,7 +26,8 @@ impl RoomUrl {
     /// Checks an address, and takes out the token that links for Daily's own page carry as `t`.
     ///
     /// # Errors
-    /// Not `https`, not `<domain>.daily.co`, a port, a user, a fragment, or not exactly one room.
+    /// Not `https`, not `<domain>.daily.co`, a port, a user, a fragment, or not exactly one room with a name
+    /// of at most 2,048 characters.
     pub fn parse(text: &str) -> Result<(Self, Option<Secret>), RoomFinding> {
         let bad = |what: &str| {
             // What follows a question mark may be a token.
@@ -55,6 +56,9 @@ impl RoomUrl {
         if name.is_empty() || !name.bytes().all(is_name) {
             return Err(bad("does not name one room"));
         }
+        if name.len() > MAX_NAME {
+            return Err(bad("names a room no service has"));
+        }
         let token = query.split('&').find_map(|pair| pair.strip_prefix("t="));
         let token = token.and_then(|token| Secret::new(token).ok());
         Ok((Self { domain: domain.to_owned(), name: name.to_owned() }, token))
@@ -79,6 +83,9 @@ impl fmt::Display for RoomUrl {
     }
 }
 
+/// Daily's own names have at most 128 characters; beyond this the address of a call about it would not parse.
+const MAX_NAME: usize = 2_048;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +104,7 @@ mod tests {
             "https://a.daily.co/r/s",
             "https://a.daily.co/r#x",
             "https://zoom.us/j/1?t=geheim",
+            &format!("https://a.daily.co/{}", "r".repeat(70_000)),
             "",
         ] {
             let finding = RoomUrl::parse(bad).unwrap_err();

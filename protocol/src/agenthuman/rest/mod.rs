@@ -8,7 +8,7 @@ mod time;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
 pub use self::call::{AvatarCall, CallAnswer, CallStep};
@@ -17,6 +17,7 @@ pub use self::error::ApiError;
 pub use self::session::SessionInfo;
 use super::{AspectRatio, Preflight, Revision, RoomAccess, RoomPlan};
 use crate::Secret;
+use crate::address::is_base;
 
 /// Where the REST service is, and the key for it.
 ///
@@ -51,10 +52,7 @@ impl AvatarApi {
     /// It is not an address: scheme and host, `https://api.agenthuman.com` for example.
     pub fn with_base(self, base: &str) -> Result<Self, ApiError> {
         let base = base.trim_end_matches('/').to_owned();
-        match base.parse::<Uri>() {
-            Ok(uri) if uri.scheme().is_some() && uri.host().is_some() => Ok(Self { base, ..self }),
-            Ok(_) | Err(_) => Err(ApiError::BadAddress { uri: base }),
-        }
+        if is_base(&base) { Ok(Self { base, ..self }) } else { Err(ApiError::BadAddress { uri: base }) }
     }
 
     /// The same with another seed for the jitter between polls. Default 0.
@@ -119,7 +117,9 @@ impl AvatarApi {
         let (Ok(uri), Ok(mut key)) =
             (format!("{}{path}", self.base).parse(), HeaderValue::from_str(self.key.expose()))
         else {
-            unreachable!("`with_base` parsed the base, paths are escaped, and a `Secret` is printable ASCII")
+            unreachable!(
+                "the base and the path are escaped and of limited length, and a `Secret` is printable ASCII"
+            )
         };
         *request.uri_mut() = uri;
         key.set_sensitive(true);
