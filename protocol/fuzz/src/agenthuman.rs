@@ -70,6 +70,7 @@ fn answers(status: &str, header: &str, body: &str) {
         response.headers_mut().insert("retry-after", value);
     }
     let api = AvatarApi::new(key("ah_test_1"));
+    let api = api.clone().with_base(body).unwrap_or(api);
     for call in
         [api.create(&CreateSession::revision_a(header)), api.start(header), api.get(header), api.end(header)]
     {
@@ -325,7 +326,7 @@ fn speech(what: &str) -> Option<Bytes> {
         "odd" => Bytes::from_static(&[0; 641]),
         "none" => Bytes::new(),
         _ => {
-            let length = duration(what).as_millis() as usize * 32;
+            let length = (duration(what).as_millis() as usize).saturating_mul(32);
             Bytes::from(vec![0; (length <= MAX_SOUND).then_some(length)?])
         }
     })

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use voxline_protocol::Secret;
 use voxline_protocol::daily::{
-    AvatarIdentity, DailyApi, Participant, RoomEvent, RoomMonitor, RoomMonitorConfig, RoomUrl, TokenClaims,
-    TrackKind, VideoPolicy, Webhook, WebhookKey,
+    AvatarIdentity, DailyApi, DailyDesk, Participant, Present, RoomEvent, RoomMonitor, RoomMonitorConfig,
+    RoomUrl, TokenClaims, TrackKind, VideoPolicy, Webhook, WebhookKey,
 };
 
 use super::play::start;
@@ -88,15 +88,37 @@ fn token(line: &str) {
     if let Ok((room, _)) = &room {
         let again = RoomUrl::parse(&room.to_string());
         assert_eq!(again.map(|(room, _)| room).ok().as_ref(), Some(room));
-        assert!(DailyApi::new(secret("key")).presence(room).uri().path().ends_with("/presence"));
+        ask(&DailyApi::new(secret("key")), room, line);
+    }
+    let Ok((room, _)) = RoomUrl::parse("https://x.daily.co/demo") else { unreachable!("it is one room") };
+    if let Ok(api) = DailyApi::new(secret("key")).with_base(line) {
+        ask(&api, &room, line);
     }
     let Ok(key) = Secret::new(line) else { return };
     let Ok(claims) = TokenClaims::decode(&key) else { return };
-    let Ok((room, _)) = RoomUrl::parse("https://x.daily.co/demo") else { unreachable!("it is one room") };
     for wall in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1 << 40)] {
         for finding in claims.check(&room, wall, Duration::from_secs(600)) {
             assert!(finding.code.entry().is_some(), "{finding:?}");
         }
+    }
+}
+
+/// Both calls about a room, and what a simulated service makes of them.
+fn ask(api: &DailyApi, room: &RoomUrl, session_id: &str) {
+    let mut desk = DailyDesk::new("key");
+    let mut present = Present::default();
+    present.session_id = session_id.to_owned();
+    desk.join(room.name(), present);
+    let requests = [api.presence(room), api.eject(room, session_id)];
+    for (request, call) in requests.iter().zip(["presence", "eject"]) {
+        let path = format!("/v1/rooms/{}/{call}", room.name());
+        assert!(request.uri().path().ends_with(&path), "{}", request.uri());
+    }
+    if requests[0].uri().path().starts_with("/v1/") {
+        let present = DailyApi::read_presence(&desk.handle(&requests[0]));
+        assert!(present.is_ok_and(|present| present.len() == 1));
+        desk.handle(&requests[1]);
+        assert_eq!(desk.ejected(), 1, "{session_id:?}");
     }
 }
 
