@@ -10,10 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
 use tokio::time::Instant;
-use voxline_session::{Pool, PoolConfig, Probe, SessionError};
-use voxline_transport::TransportError;
+use voxline_audio::{AudioFormat, SampleRate};
+use voxline_protocol::UtteranceId;
+use voxline_protocol::slng::{
+    TtsClient, TtsCommand, TtsConfig, TtsEvent, TtsServer, TtsServerCommand, TtsServerConfig, TtsServerEvent,
+};
+use voxline_session::{Pool, PoolConfig, Probe, Session, SessionError, SessionEvent};
+use voxline_transport::memory::{self, MemoryTransport};
+use voxline_transport::{Connector, TransportError};
 
 use support::{Heard, Meets, Plan, Random, Say, Talker, heard, line, serve};
 
@@ -43,9 +50,7 @@ enum Cut {
 }
 
 impl Vendor {
-    fn new(
-        mut links: tokio::sync::mpsc::UnboundedReceiver<voxline_transport::memory::MemoryTransport>,
-    ) -> Self {
+    fn new(mut links: tokio::sync::mpsc::UnboundedReceiver<MemoryTransport>) -> Self {
         let (cut, _) = tokio::sync::broadcast::channel(1_024);
         let open = Arc::new(AtomicUsize::new(0));
         let (cuts, count) = (cut.clone(), Arc::clone(&open));
@@ -189,6 +194,49 @@ async fn what_came_back_is_lent_again_only_after_it_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_probe_nothing_of_one_borrower_reaches_the_next() {
+    let (pool, _vendor) = pool(&[], config(1));
+    let mut lease = pool.acquire().await.unwrap();
+    let (sender, _) = lease.session().halves();
+    sender.send(Say::Clear).await.unwrap();
+    tokio::time::sleep(SECOND).await; // the answer waits to be read
+    assert_eq!(lease.session().metrics().events_queued, 1);
+    lease.give_back();
+    let mut lease = pool.acquire().await.unwrap();
+    assert_eq!(lease.session().metrics().events_queued, 0);
+    assert_eq!(dials(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_the_pool_has_done_with_are_closed_in_order() {
+    let (plan, mut links) = Plan::new(&[], 16);
+    let pool = Pool::new(plan, Talker::default, config(1).with_max_age(10 * SECOND));
+    let goodbyes = tokio::spawn(async move {
+        let mut goodbyes = Vec::new();
+        for _ in 0..2 {
+            goodbyes.push(serve(links.recv().await.unwrap()).await);
+        }
+        goodbyes
+    });
+    tokio::time::sleep(15 * SECOND).await; // the first is too old
+    pool.acquire().await.unwrap().session(); // and the second was used
+    for heard in goodbyes.await.unwrap() {
+        assert_eq!(heard, ["hello", "bye"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_granted_to_a_borrower_who_has_left_is_not_lost() {
+    let (pool, _vendor) = pool(&[], config(1));
+    let lease = pool.acquire().await.unwrap();
+    assert!(pool.acquire().now_or_never().is_none(), "in line, and gone again");
+    drop(lease);
+    assert_eq!((pool.status().standby, pool.status().waiting), (1, 0));
+    pool.acquire().await.unwrap();
+    assert_eq!(dials(&pool), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_untouched_lease_goes_back_and_a_used_one_is_closed() {
     let (pool, vendor) = pool(&[], config(1));
     drop(pool.acquire().await.unwrap());
@@ -240,6 +288,99 @@ async fn a_session_that_is_never_ready_is_given_up() {
     let begun = Instant::now();
     pool.acquire().await.unwrap();
     assert!((3..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+/// It accepts, initialises, and hangs up a moment later.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_die_young_are_replaced_ever_more_slowly() {
+    let (plan, mut links) = Plan::new(&[], 16);
+    let mut config = config(2);
+    config.session.retry = config.session.retry.with_seed(1);
+    let pool = Pool::new(plan, Talker::default, config);
+    let vendor = tokio::spawn(async move {
+        while let Some(link) = links.recv().await {
+            let mut far = support::FarEnd(link);
+            assert_eq!(far.hear().await.as_deref(), Some("hello"));
+            far.say("ready").await;
+            tokio::time::sleep(SECOND / 10).await;
+        }
+    });
+    tokio::time::sleep(120 * SECOND).await;
+    let dials = pool.connector().dials.times();
+    assert!((5..15).contains(&dials.len()), "{}", dials.len());
+    let longest = dials.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest > Some(10 * SECOND), "{longest:?}");
+    vendor.abort();
+}
+
+/// Connecting takes 100 ms.
+#[tokio::test(start_paused = true)]
+async fn leasing_a_warm_synthesis_link_costs_no_handshake() {
+    let mut first_sound = Vec::new();
+    for min_standby in [0, 1] {
+        let dials = Arc::new(AtomicUsize::new(0));
+        let gateway = SlowGateway { dials: Arc::clone(&dials) };
+        let config = PoolConfig::new(4, |event: &TtsEvent| matches!(event, TtsEvent::Ready { .. }));
+        let pool = Pool::new(gateway, tts, config.with_min_standby(min_standby));
+        tokio::time::sleep(5 * SECOND).await;
+        let (dialled, begun) = (dials.load(Ordering::Relaxed), Instant::now());
+
+        let mut lease = pool.acquire().await.unwrap();
+        let (sender, receiver) = lease.session().halves();
+        let utterance = UtteranceId::FIRST;
+        sender.send(TtsCommand::Speak { utterance, text: "Hello.".into() }).await.unwrap();
+        sender.send(TtsCommand::Flush).await.unwrap();
+        let before_text = dials.load(Ordering::Relaxed) - dialled;
+        let audio = loop {
+            if let SessionEvent::Protocol(TtsEvent::Audio { audio, .. }) =
+                receiver.next().await.unwrap().unwrap()
+            {
+                break audio;
+            }
+        };
+        assert_eq!(audio.len(), 1_280, "40 ms");
+        first_sound.push((begun.elapsed(), before_text));
+    }
+    let [cold, warm] = first_sound[..] else { panic!("{first_sound:?}") };
+    assert_eq!(cold, (Duration::from_millis(100), 1));
+    assert_eq!(warm, (Duration::ZERO, 0));
+}
+
+/// A gateway that speaks silence; every link has cost a dial.
+#[derive(Debug)]
+struct SlowGateway {
+    dials: Arc<AtomicUsize>,
+}
+
+impl Connector for SlowGateway {
+    type Transport = MemoryTransport;
+
+    async fn connect(&self) -> Result<MemoryTransport, TransportError> {
+        self.dials.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (near, far) = memory::pair(8);
+        tokio::spawn(speak_silence(far));
+        Ok(near)
+    }
+}
+
+async fn speak_silence(link: MemoryTransport) {
+    let machine = TtsServer::new(TtsServerConfig::default(), Instant::now().into_std());
+    let (mut sender, mut receiver) = Session::builder(machine).accept(link).split();
+    while let Some(Ok(event)) = receiver.next().await {
+        if let SessionEvent::Protocol(TtsServerEvent::Synthesise { turn, flush: true, .. }) = event {
+            let audio = vec![0; 1_280].into();
+            let spoken = sender.send(TtsServerCommand::Audio { turn, audio }).await;
+            if spoken.is_err() || sender.send(TtsServerCommand::End { turn }).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn tts() -> TtsClient {
+    let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz16000), "ada");
+    TtsClient::new(config, Instant::now().into_std())
 }
 
 #[tokio::test(start_paused = true)]

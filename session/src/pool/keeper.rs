@@ -25,6 +25,7 @@ pub(super) struct Keeper<M: Machine> {
     leaving: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Spaces the openings after one that failed.
     delays: Delays,
+    failed_at: Option<Instant>,
     not_before: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -51,6 +52,7 @@ impl<M: Machine> Keeper<M> {
             opening: Vec::new(),
             leaving: FuturesUnordered::new(),
             delays,
+            failed_at: None,
             not_before: None,
             sleep: None,
         }
@@ -93,15 +95,16 @@ impl<M: Machine> Keeper<M> {
             let give_up = opening.begun + config.ready_limit;
             match fate(cx, &mut opening.session, config.is_ready) {
                 Fate::Spoke => {
-                    self.delays.reset();
-                    self.not_before = None;
                     state.opening -= 1;
                     let proof = Proof::Given(now);
                     let warm = Warm { session: opening.session, born: now, idle_since: now, proof };
                     state.offer(&inner, warm, now);
                 }
                 Fate::Dead(error) => {
-                    self.on_failure(now, state, opening.session);
+                    warn!(error = error.as_ref().map(tracing::field::display), "no session could be opened");
+                    state.opening -= 1;
+                    self.on_failure(now);
+                    self.abandon(opening.session);
                     // Whoever waits longest learns why, and the next one has another session to hope for.
                     if let (Some(error), Some(grant)) = (error, state.waiters.pop_front()) {
                         let _ = grant.send(Err(error));
@@ -109,7 +112,9 @@ impl<M: Machine> Keeper<M> {
                 }
                 Fate::Unchanged if give_up <= now => {
                     warn!(limit = ?config.ready_limit, "pooled session was not initialised in time");
-                    self.on_failure(now, state, opening.session);
+                    state.opening -= 1;
+                    self.on_failure(now);
+                    self.abandon(opening.session);
                 }
                 Fate::Unchanged => {
                     sooner(wake_at, give_up);
@@ -119,14 +124,19 @@ impl<M: Machine> Keeper<M> {
         }
     }
 
-    fn on_failure(&mut self, now: Instant, state: &mut State<M>, session: Session<M>) {
-        state.opening -= 1;
+    /// The vendor gave a session that was never ready, or not for long.
+    fn on_failure(&mut self, now: Instant) {
+        let policy = &self.inner.config.session.retry;
+        let quiet = policy.cap.saturating_mul(2);
+        if self.failed_at.is_none_or(|last| now.saturating_duration_since(last) > quiet) {
+            self.delays.reset();
+        }
+        self.failed_at = Some(now);
         self.not_before = self.delays.next().map(|delay| now + delay.max(SHORTEST_PAUSE));
-        self.abandon(session);
     }
 
     fn watch_standby(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         state: &mut State<M>,
@@ -145,6 +155,11 @@ impl<M: Machine> Keeper<M> {
                 Fate::Dead(_) | Fate::Unchanged => {
                     debug!("a warm session died");
                     state.died += 1;
+                    if now < warm.born + config.session.retry.good_after {
+                        self.on_failure(now);
+                    } else {
+                        self.delays.reset();
+                    }
                     self.abandon(warm.session);
                     continue;
                 }
