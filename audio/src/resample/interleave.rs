@@ -1,7 +1,8 @@
 //! Turning a stream into rows and rows into a stream.
 
+use super::rows::LANES;
 use crate::pcm::Sample;
-use crate::simd::widest;
+use crate::simd::{Kernel, widest_of};
 
 /// Deals `input` out to `rows` rows, `stride` apart, as if `started` samples had come before it.
 pub(super) fn columns_to_rows<S: Sample>(
@@ -66,24 +67,76 @@ pub(super) fn rows_to_columns<S: Sample>(
 fn deal<S: Sample, const ROWS: usize>(input: &[S], first: usize, to: &mut [f32], stride: usize) {
     let columns = input.as_chunks::<ROWS>().0;
     let mut rows = to.chunks_mut(stride).map(|row| &mut row[first..first + columns.len()]);
-    let mut rows: [&mut [f32]; ROWS] = core::array::from_fn(|_| rows.next().unwrap_or_default());
-    widest(|| {
-        for (index, column) in columns.iter().enumerate() {
-            for (row, sample) in rows.iter_mut().zip(column) {
-                row[index] = sample.to_f32();
-            }
-        }
-    });
+    widest_of(Deal { columns, rows: core::array::from_fn(|_| rows.next().unwrap_or_default()) });
 }
 
 fn collect<S: Sample, const ROWS: usize>(from: &[f32], stride: usize, first: usize, output: &mut [S]) {
     let columns = output.as_chunks_mut::<ROWS>().0;
-    let rows: [&[f32]; ROWS] = core::array::from_fn(|row| &from[row * stride + first..][..columns.len()]);
-    widest(|| {
-        for (index, column) in columns.iter_mut().enumerate() {
-            for (sample, row) in column.iter_mut().zip(rows) {
-                *sample = S::from_f32(row[index]);
+    let rows = core::array::from_fn(|row| &from[row * stride + first..][..columns.len()]);
+    widest_of(Collect { columns, rows });
+}
+
+/// Columns to rows of as many samples.
+struct Deal<'a, S, const ROWS: usize> {
+    columns: &'a [[S; ROWS]],
+    rows: [&'a mut [f32]; ROWS],
+}
+
+impl<S: Sample, const ROWS: usize> Kernel for Deal<'_, S, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { columns, rows } = self;
+        let mut rows = rows.map(|row| row.as_chunks_mut::<LANES>());
+        let (blocks, rest) = columns.as_chunks::<LANES>();
+        for (index, block) in blocks.iter().enumerate() {
+            let mut floats = [[0.0; ROWS]; LANES];
+            for (to, sample) in floats.as_flattened_mut().iter_mut().zip(block.as_flattened()) {
+                *to = sample.to_f32();
+            }
+            for (row, (lanes, _)) in rows.iter_mut().enumerate() {
+                lanes[index] = core::array::from_fn(|lane| floats[lane][row]);
             }
         }
-    });
+        for (row, (_, lanes)) in rows.iter_mut().enumerate() {
+            for (to, column) in lanes.iter_mut().zip(rest) {
+                *to = column[row].to_f32();
+            }
+        }
+    }
+}
+
+/// Rows to columns of as many samples.
+struct Collect<'a, S, const ROWS: usize> {
+    columns: &'a mut [[S; ROWS]],
+    rows: [&'a [f32]; ROWS],
+}
+
+impl<S: Sample, const ROWS: usize> Kernel for Collect<'_, S, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { columns, rows } = self;
+        let rows = rows.map(|row| row.as_chunks::<LANES>());
+        let (blocks, rest) = columns.as_chunks_mut::<LANES>();
+        for (index, block) in blocks.iter_mut().enumerate() {
+            // In two steps, so that samples of 16 bits are converted in their order, many at a time.
+            let mut floats = [[0.0; ROWS]; LANES];
+            for (row, (lanes, _)) in rows.iter().enumerate() {
+                for (column, sample) in floats.iter_mut().zip(&lanes[index]) {
+                    column[row] = *sample;
+                }
+            }
+            for (to, sample) in block.as_flattened_mut().iter_mut().zip(floats.as_flattened()) {
+                *to = S::from_f32(*sample);
+            }
+        }
+        for (row, (_, lanes)) in rows.iter().enumerate() {
+            for (column, sample) in rest.iter_mut().zip(*lanes) {
+                column[row] = S::from_f32(*sample);
+            }
+        }
+    }
 }
