@@ -150,11 +150,11 @@ fn a_telephone_call_is_late_by_no_more_than_2_2_ms() {
 fn however_the_input_is_cut_the_output_is_the_same_to_the_bit() {
     let mut noise = Noise::new(7);
     let input: Vec<f32> = (0..6_000).map(|_| noise.white()).collect();
-    for from in SampleRate::ALL {
-        for to in SampleRate::ALL {
-            let whole = convert(from, to, Preset::Telephone, &input);
+    for (from, to) in SampleRate::ALL.into_iter().flat_map(|from| SampleRate::ALL.map(|to| (from, to))) {
+        for preset in [Preset::Detector, Preset::Strict, Preset::Telephone] {
+            let whole = convert(from, to, preset, &input);
             for pieces in [&[1][..], &[2, 3, 5, 7], &[160], &[441, 1, 0, 3_000], &[959, 961]] {
-                let mut resampler = Resampler::new(from, to);
+                let mut resampler = Resampler::with_preset(from, to, preset);
                 let mut output = Vec::new();
                 let mut rest = &input[..];
                 for length in pieces.iter().cycle() {
@@ -167,7 +167,7 @@ fn however_the_input_is_cut_the_output_is_the_same_to_the_bit() {
                         break;
                     }
                 }
-                assert!(output == whole, "{from} to {to} in {pieces:?}");
+                assert!(output == whole, "{from} to {to}, {preset:?} in {pieces:?}");
             }
         }
     }

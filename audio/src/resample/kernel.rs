@@ -2,14 +2,12 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores, and calls into code compiled for AVX2")]
 
-use super::dots::dots_plain;
+use super::dots::{Walk, dots_plain};
 use super::rows::{Run, row_plain};
+use crate::pcm::Sample;
 
 /// Runs of coefficients, input rows, one output row.
 pub(super) type RowKernel = fn(&[Run], &[f32], &mut [f32]);
-
-/// Four pairs of coefficients and samples, four sums.
-pub(super) type DotKernel = fn([(&[f32], &[f32]); 4], &mut [f32; 4]);
 
 /// The best kernel for this machine; asked once for each resampler.
 pub(super) fn row_kernel() -> RowKernel {
@@ -21,24 +19,27 @@ pub(super) fn row_kernel() -> RowKernel {
     row_plain
 }
 
-/// The best kernel for this machine; asked once for each resampler.
-pub(super) fn dot_kernel() -> DotKernel {
+/// Fills outputs that lie a period apart with the best kernel for this machine.
+pub(super) fn dots<S: Sample, const PERIODS: usize>(walk: &mut Walk<'_>, output: [&mut [S]; PERIODS]) {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::has_avx2() {
         // SAFETY: the features the function is compiled for were just found on this machine.
-        return |pairs, sums| unsafe { avx2::dots(pairs, sums) };
+        return unsafe { avx2::dots(walk, output) };
     }
-    dots_plain
+    dots_plain(walk, output);
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use core::arch::x86_64::{
-        __m256, _mm_add_ps, _mm_storeu_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps,
-        _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        __m256, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
+        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps,
     };
 
     use super::Run;
+    use crate::pcm::Sample;
+    use crate::resample::dots::{Lanes, Walk};
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn row(runs: &[Run], input: &[f32], output: &mut [f32]) {
@@ -86,19 +87,63 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn dots(pairs: [(&[f32], &[f32]); 4], sums: &mut [f32; 4]) {
-        let mut lanes = [_mm256_setzero_ps(); 4];
-        for ((coefficients, samples), lanes) in pairs.into_iter().zip(&mut lanes) {
-            let chunks = coefficients.as_chunks().0.iter().zip(samples.as_chunks().0);
-            for (coefficients, samples) in chunks {
-                *lanes = _mm256_fmadd_ps(load(coefficients), load(samples), *lanes);
+    pub(super) fn dots<S: Sample, const PERIODS: usize>(
+        walk: &mut Walk<'_>,
+        mut output: [&mut [S]; PERIODS],
+    ) {
+        let length = output[0].len();
+        for at in (0..length).step_by(4) {
+            // One reduction for four; those past the end are never put anywhere.
+            let count = (length - at).min(4);
+            let mut sums = [[_mm256_setzero_ps(); 4]; PERIODS];
+            for index in 0..count {
+                let (row, samples) = walk.next::<PERIODS>();
+                for (sums, sum) in sums.iter_mut().zip(dot(row, samples)) {
+                    sums[index] = sum;
+                }
+            }
+            for (output, sums) in output.iter_mut().zip(sums) {
+                for (to, sum) in output[at..at + count].iter_mut().zip(across(sums)) {
+                    *to = S::from_f32(sum);
+                }
             }
         }
-        let [a, b, c, d] = lanes;
+    }
+
+    /// Two sums by turns for each run of samples, to hide the latency of the additions.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn dot<const PERIODS: usize>(row: &[Lanes], samples: [&[Lanes]; PERIODS]) -> [__m256; PERIODS] {
+        let row = row.as_chunks::<2>().0;
+        // Of one length for the compiler too, which then leaves out the checks.
+        let mut pairs: [&[[Lanes; 2]]; PERIODS] = [&[]; PERIODS];
+        for period in 0..PERIODS {
+            pairs[period] = &samples[period].as_chunks().0[..row.len()];
+        }
+        let (mut even, mut odd) = ([_mm256_setzero_ps(); PERIODS], [_mm256_setzero_ps(); PERIODS]);
+        for (at, coefficients) in row.iter().enumerate() {
+            let (first, second) = (load(&coefficients[0]), load(&coefficients[1]));
+            for period in 0..PERIODS {
+                even[period] = _mm256_fmadd_ps(first, load(&pairs[period][at][0]), even[period]);
+                odd[period] = _mm256_fmadd_ps(second, load(&pairs[period][at][1]), odd[period]);
+            }
+        }
+        for period in 0..PERIODS {
+            even[period] = _mm256_add_ps(even[period], odd[period]);
+        }
+        even
+    }
+
+    /// The sum of the lanes of each of four vectors.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn across([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
         let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
         let whole = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
+        let mut sums = [0.0; 4];
         // SAFETY: the array has room for the four lanes.
         unsafe { _mm_storeu_ps(sums.as_mut_ptr(), whole) };
+        sums
     }
 
     #[inline]
@@ -134,18 +179,6 @@ mod tests {
             for (plain, fast) in plain.iter().zip(fast) {
                 assert!((plain - fast).abs() < 1e-5, "{lanes} vectors");
             }
-        }
-    }
-
-    #[test]
-    fn the_dot_kernel_agrees_with_its_plain_twin() {
-        let (a, b) = (wave(96), wave(99));
-        let pairs = core::array::from_fn(|index| (&a[..], &b[index..][..96]));
-        let (mut plain, mut fast) = ([0.0; 4], [0.0; 4]);
-        dots_plain(pairs, &mut plain);
-        dot_kernel()(pairs, &mut fast);
-        for (plain, fast) in plain.iter().zip(fast) {
-            assert!((plain - fast).abs() < 1e-5);
         }
     }
 }
