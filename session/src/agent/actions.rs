@@ -50,7 +50,8 @@ impl<R: Responder> Agent<R> {
             }
             ConversationAction::Interrupt { pattern, .. } => self.interrupt(pattern),
             ConversationAction::Tell(ConversationEvent::Answering { turn, mut shares }) => {
-                shares.network = self.round_trip.get().unwrap_or_default();
+                let round_trip = self.round_trip.as_ref().and_then(|link| link.borrow().get());
+                shares.network = round_trip.unwrap_or_default();
                 self.tell(&AgentEvent::Conversation(ConversationEvent::Answering { turn, shares }));
             }
             ConversationAction::Tell(event) => self.tell(&AgentEvent::Conversation(event)),

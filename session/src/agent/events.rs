@@ -1,9 +1,9 @@
 //! What each session of an agent tells, and what follows from it.
 
 use voxline_audio::AudioFormat;
-use voxline_protocol::UtteranceId;
 use voxline_protocol::plivo::{DegradedLevel, PlivoCommand, PlivoEvent, StreamInfo, Track};
 use voxline_protocol::slng::{SttCommand, SttEvent, TtsEvent};
+use voxline_protocol::{CloseFrame, UtteranceId};
 
 use super::Agent;
 use super::config::{AgentEvent, Leg, LegEvent};
@@ -30,7 +30,10 @@ impl<R: Responder> Agent<R> {
             PlivoEvent::Started(info) => self.on_started(info),
             PlivoEvent::Media(media) if media.track == Track::Inbound => self.on_caller_audio(&media.payload),
             PlivoEvent::Dtmf(digit) => self.tell(&AgentEvent::Dtmf(digit)),
-            PlivoEvent::LinkLost { .. } => {
+            // A link that Plivo closes in order is the end of the call, and no loss.
+            PlivoEvent::LinkLost { close, .. }
+                if close.as_ref().is_none_or(|frame| frame.code != CloseFrame::NORMAL) =>
+            {
                 self.tell(&AgentEvent::Leg { leg: Leg::Phone, event: LegEvent::Lost });
             }
             PlivoEvent::Garbled { error } => self.warn(Leg::Phone, &error),
@@ -44,6 +47,7 @@ impl<R: Responder> Agent<R> {
             | PlivoEvent::ClearSettled { .. }
             | PlivoEvent::Closed
             | PlivoEvent::Gap { .. }
+            | PlivoEvent::LinkLost { .. }
             | PlivoEvent::Played(_)
             | PlivoEvent::Skipped { .. }
             | _ => {}

@@ -44,7 +44,7 @@ pub struct Agent<R> {
     voice: Option<PhoneVoice>,
     record: Option<StreamRecord>,
     degraded: Option<Degradation>,
-    round_trip: RoundTrip,
+    round_trip: Option<watch::Receiver<RoundTrip>>,
     observer: Observer,
 }
 
@@ -75,15 +75,16 @@ impl<R: Responder> Agent<R> {
             voice: None,
             record: None,
             degraded: None,
-            round_trip: RoundTrip::default(),
+            round_trip: None,
             observer: Box::new(|_, _| {}),
         }
     }
 
-    /// Reads the network's share of the latency from `round_trip`, as the phone's link measures it.
+    /// Reads the network's share of the latency from `round_trip`: what the phone's link measures, and after a redial
+    /// the link that took its place.
     #[must_use]
-    pub fn with_round_trip(self, round_trip: RoundTrip) -> Self {
-        Self { round_trip, ..self }
+    pub fn with_round_trip(self, round_trip: watch::Receiver<RoundTrip>) -> Self {
+        Self { round_trip: Some(round_trip), ..self }
     }
 
     /// Follows the provider's callbacks about a slow link: `level` is the last one told, which shortens how far
