@@ -18,6 +18,7 @@ use voxline_transport::{ClientTls, Connector, Endpoint};
 use crate::cli::CallArgs;
 use crate::error::{ToolError, chain};
 use crate::output;
+use crate::run::interrupted;
 use crate::simulate::answer::{self, Step, StreamOrder};
 use crate::simulate::caller::{Caller, Recording, words_of};
 use crate::simulate::provider::Provider;
@@ -123,7 +124,11 @@ impl<'a> Plan<'a> {
         let mut end = ("4010", "END_OF_XML");
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::Hangup => {
+                Step::Hangup(reason) => {
+                    output::note(format_args!(
+                        "the answer hangs up: {}",
+                        reason.as_deref().unwrap_or("no reason")
+                    ));
                     end = ("4000", "NORMAL_CLEARING");
                     break;
                 }
@@ -246,7 +251,13 @@ impl<'a> Plan<'a> {
             (None, None) => Vec::new(),
         };
         let wait = Duration::from_secs(self.args.wait);
-        let held = hold(&mut caller, &said, wait).await;
+        let held = tokio::select! {
+            held = hold(&mut caller, &said, wait) => held,
+            () = interrupted() => {
+                output::note("interrupted: hanging up");
+                Ok(false)
+            }
+        };
         let said_to = caller.said_to();
         let recording = caller.hang_up().await;
         let (by_agent, broke_off) =

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use voxline_audio::{AudioFormat, Encoding, NoiseReduction, SampleRate};
 
+use crate::hangup::PlivoAccount;
 use crate::simulate::agenthuman::AvatarSimulatorConfig;
 
 /// Real-time voice over WebSockets: run a phone agent, simulate the vendors, find what is wrong.
@@ -135,9 +136,9 @@ pub struct DemoArgs {
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct ServeArgs {
-    /// Where to listen.
+    /// Where to listen: an address or a name, and a port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    pub listen: String,
     /// Speech by the simulated SLNG gateway inside: no key, no network.
     #[arg(long, conflicts_with = "slng")]
     pub simulate: bool,
@@ -156,6 +157,12 @@ pub struct ServeArgs {
     /// Plivo's Auth Token, or several with commas while one is rotated: whatever it did not sign is refused.
     #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,
+    /// Plivo's Auth ID: with it, a call that ends on our side is hung up over Plivo's REST interface.
+    #[arg(long, value_name = "ID", env = "PLIVO_AUTH_ID", requires = "auth_token")]
+    pub auth_id: Option<String>,
+    /// Where Plivo's REST interface is: another one for a simulated Plivo.
+    #[arg(long, value_name = "URL", default_value = PlivoAccount::URL)]
+    pub plivo_api: String,
     /// The address Plivo calls, such as `https://voice.example.com`; without it, what each request asked for.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
@@ -181,6 +188,9 @@ pub struct ServeArgs {
     /// The avatars' REST service.
     #[arg(long, value_name = "URL", default_value = "https://api.agenthuman.com")]
     pub avatar_api: String,
+    /// Calls held at once; one more is answered as busy, and its stream refused.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub max_calls: usize,
     /// Ends after this many calls; without it, on Ctrl-C.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,
@@ -190,9 +200,12 @@ pub struct ServeArgs {
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct EchoArgs {
-    /// Where to listen.
+    /// Where to listen: an address or a name, and a port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    pub listen: String,
+    /// Calls held at once; the stream of one more is refused.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub max_calls: usize,
     /// Ends after this many calls; without it, on Ctrl-C.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,

@@ -1,7 +1,10 @@
 //! `voxline echo`: answers each caller frame with the same audio, so that a line can be checked without an agent.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use voxline_protocol::plivo::{PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream, Track};
 use voxline_session::{Session, SessionError, SessionEvent};
@@ -14,32 +17,32 @@ use crate::run::{interrupted, listen};
 
 /// Echoes until Ctrl-C, or until as many calls as were asked for have ended.
 pub(crate) async fn run(args: &EchoArgs) -> Result<(), ToolError> {
-    let listener = listen(&args.listen.to_string()).await?;
+    let listener = listen(&args.listen).await?;
     output::note(format_args!("echo at ws://{}/ (any path)", listener.local_address()));
     tokio::select! {
-        () = serve(listener, args.calls) => {}
+        () = serve(listener, args.calls, args.max_calls) => {}
         () = interrupted() => output::note("interrupted"),
     }
     Ok(())
 }
 
-async fn serve(mut acceptor: impl Acceptor, calls: Option<usize>) {
+async fn serve(mut acceptor: impl Acceptor, calls: Option<usize>, at_once: usize) {
+    let room = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
     let mut running = JoinSet::new();
     let (mut taken, mut ended) = (0, 0);
     while calls.is_none_or(|calls| ended < calls) {
         tokio::select! {
             exchange = acceptor.accept() => match exchange {
-                Some(exchange) if exchange.is_upgrade() => {
-                    taken += 1;
-                    running.spawn(answer(taken, exchange));
-                }
+                Some(exchange) if exchange.is_upgrade() => match Arc::clone(&room).try_acquire_owned() {
+                    Ok(line) => {
+                        taken += 1;
+                        _ = running.spawn(answer(taken, exchange, line));
+                    }
+                    Err(_) => _ = running.spawn(refuse(exchange, StatusCode::SERVICE_UNAVAILABLE, "all lines are taken\n")),
+                },
                 Some(exchange) => {
-                    let words = text_response(StatusCode::UPGRADE_REQUIRED, "this address takes Plivo streams over WebSocket\n");
-                    running.spawn(async move {
-                        // Whoever asked and left needs no answer.
-                        let _ = exchange.respond(words).await;
-                        false
-                    });
+                    let words = "this address takes Plivo streams over WebSocket\n";
+                    _ = running.spawn(refuse(exchange, StatusCode::UPGRADE_REQUIRED, words));
                 }
                 None => break,
             },
@@ -48,8 +51,15 @@ async fn serve(mut acceptor: impl Acceptor, calls: Option<usize>) {
     }
 }
 
-/// Holds one call; true, for it was one.
-async fn answer<E: Exchange>(number: usize, exchange: E) -> bool {
+/// Answers without a link; false, for it was no call.
+async fn refuse<E: Exchange>(exchange: E, status: StatusCode, words: &'static str) -> bool {
+    // Whoever asked and left needs no answer.
+    let _ = exchange.respond(text_response(status, words)).await;
+    false
+}
+
+/// Holds one call on its line; true, for it was one.
+async fn answer<E: Exchange>(number: usize, exchange: E, _line: OwnedSemaphorePermit) -> bool {
     // A caller who is gone before the upgrade was no call worth reporting.
     let Ok(link) = exchange.upgrade().await else { return true };
     match echo(link).await {

@@ -12,6 +12,7 @@ pub mod desk;
 mod echo;
 mod error;
 mod gateway;
+pub mod hangup;
 pub mod lobby;
 pub mod net;
 mod output;

@@ -1,5 +1,7 @@
 //! What commands that serve have in common: a runtime, a listener, an end.
 
+use std::future::pending;
+
 use tokio::runtime::{Builder, Runtime};
 use voxline_transport::WebSocketListener;
 
@@ -25,10 +27,30 @@ pub(crate) async fn listen(address: &str) -> Result<WebSocketListener, ToolError
     Ok(listener.with_config(listener_config()))
 }
 
-/// Waits for Ctrl-C.
+/// Waits for Ctrl-C, or for whoever runs this process to end it.
 pub(crate) async fn interrupted() {
-    // Without a handler Ctrl-C ends the process anyway.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    // Without a handler either ends the process anyway.
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = interrupt => {}
+        () = terminated() => {}
     }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => _ = signal.recv().await,
+        Err(_) => pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    pending().await
 }

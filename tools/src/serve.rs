@@ -2,13 +2,16 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::CreateSession;
 use voxline_protocol::plivo::PlivoVerifier;
-use voxline_session::{AgentEvent, AvatarConfig, ConversationEvent, LegEvent};
+use voxline_session::{AgentEvent, AvatarConfig, ConversationEvent, LegEvent, Responder};
 use voxline_transport::{Endpoint, HttpClient};
 
 use crate::agent::{Models, PhoneAgent, Speech};
@@ -16,10 +19,11 @@ use crate::avatar::{journal, service};
 use crate::cli::ServeArgs;
 use crate::debuglog::DebugLog;
 use crate::desk::{ANSWER_PATH, FrontDesk, HANGUP_PATH, Origin, STATUS_PATH, STREAM_PATH};
-use crate::error::ToolError;
+use crate::error::{ToolError, chain};
 use crate::gateway::{Gateway, usage};
+use crate::hangup::PlivoAccount;
 use crate::lobby::{Lobby, LobbyLimits};
-use crate::net::Loopback;
+use crate::net::{Loopback, Net};
 use crate::output;
 use crate::responder::EchoResponder;
 use crate::run::{interrupted, listen};
@@ -29,16 +33,25 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
     let mut gateway = Gateway::open(args.slng.as_deref()).await?;
     let models = Models::new(&args.tts_model, &args.voice, &args.stt_model);
     let speech = Speech::new(&gateway.base, &gateway.key, &models).map_err(usage)?;
-    let (desk, signed) = desk(args)?;
+    let listener = listen(&args.listen).await?;
+    let address = listener.local_address();
+    let (desk, signed) = desk(args, address)?;
+    let hang_up = account(args)?;
     let log = match &args.debug_log {
         Some(path) => Some(DebugLog::to_file(path)?),
         None => signed.then(DebugLog::default),
     };
-    let listener = listen(&args.listen.to_string()).await?;
-    let address = listener.local_address();
     output::note(format_args!("phone agent at ws://{address}{STREAM_PATH}, speech from {}", gateway.base));
     tell_addresses(args, address, signed);
-    let mut agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default()).with_desk(desk);
+    let mut agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default())
+        .with_desk(desk)
+        .with_max_calls(args.max_calls);
+    if let Some(account) = hang_up {
+        agent = agent.with_hang_up(move |call| {
+            let account = Arc::clone(&account);
+            async move { account.hang_up(&call).await }
+        });
+    }
     // Dropped at the end, and the service in it with it.
     let mut simulated = JoinSet::new();
     let lobby = lobby(args, &mut simulated).await?.map(Arc::new);
@@ -60,18 +73,32 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
         | AgentEvent::Started(_)
         | _ => tell(call, event),
     });
-    let outcome = tokio::select! {
-        () = agent.serve(listener, args.calls) => Ok(()),
-        () = interrupted() => {
-            output::note("interrupted");
-            Ok(())
-        }
-        error = gateway.ended() => Err(error),
-    };
+    let outcome = hold(&agent, agent.serve(listener, args.calls), &mut gateway).await;
     if let Some(lobby) = lobby {
         lobby.close().await;
     }
     outcome
+}
+
+/// Serves to the end, or until told to end: then every call is ended first.
+async fn hold<N: Net, R: Responder + Clone + 'static>(
+    agent: &PhoneAgent<N, R>,
+    serving: impl Future<Output = ()>,
+    gateway: &mut Gateway,
+) -> Result<(), ToolError> {
+    let mut serving = pin!(serving);
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        () = interrupted() => output::note("interrupted: ending the calls; once more to end at once"),
+        error = gateway.ended() => return Err(error),
+    }
+    tokio::select! {
+        () = &mut serving => {}
+        // A call that outlives its hanging up is cut with the process.
+        _ = timeout(GOODBYE, agent.shut_down()) => {}
+        () = interrupted() => {}
+    }
+    Ok(())
 }
 
 /// Who hands out avatar sessions, if anybody does.
@@ -92,8 +119,24 @@ async fn lobby(args: &ServeArgs, simulated: &mut JoinSet<()>) -> Result<Option<L
     Ok(Some(Lobby::new(HttpClient::new(), api, config, bearer, limits)))
 }
 
+/// The account whose calls are hung up; `None` where that is left to Plivo.
+fn account(args: &ServeArgs) -> Result<Option<Arc<PlivoAccount<HttpClient>>>, ToolError> {
+    let (Some(id), Some(tokens)) = (args.auth_id.as_deref(), args.auth_token.as_deref()) else {
+        return Ok(None);
+    };
+    let account = PlivoAccount::new(id.trim(), &secrets(tokens)?, &args.plivo_api, HttpClient::new());
+    let account = account.map_err(|error| ToolError::Usage(format!("--plivo-api: {}", chain(&error))))?;
+    Ok(Some(Arc::new(account)))
+}
+
+/// Every token of a list with commas.
+fn secrets(tokens: &str) -> Result<Vec<Secret>, ToolError> {
+    let tokens = tokens.split(',').map(str::trim).filter(|token| !token.is_empty());
+    tokens.map(|token| Secret::new(token).map_err(usage)).collect()
+}
+
 /// Who is let in, and whether by signature.
-fn desk(args: &ServeArgs) -> Result<(FrontDesk, bool), ToolError> {
+fn desk(args: &ServeArgs, address: SocketAddr) -> Result<(FrontDesk, bool), ToolError> {
     let origin = match &args.public_url {
         Some(url) => Origin::Fixed(public_base(url)?),
         None => Origin::FromRequest { forwarded: args.trust_forwarded },
@@ -101,7 +144,7 @@ fn desk(args: &ServeArgs) -> Result<(FrontDesk, bool), ToolError> {
     // Good for this process: tokens that an earlier one gave out are void.
     let [high, low] = [0, 1].map(|half: u8| RandomState::new().hash_one(half));
     let key = Secret::new(&format!("{high:016x}{low:016x}")).map_err(usage)?;
-    let local = args.listen.ip().is_loopback();
+    let local = address.ip().is_loopback();
     let Some(tokens) = args.auth_token.as_deref().filter(|_| !args.insecure_loopback) else {
         if local {
             return Ok((FrontDesk::loopback(key, origin), false));
@@ -116,16 +159,15 @@ fn desk(args: &ServeArgs) -> Result<(FrontDesk, bool), ToolError> {
         };
         return Err(ToolError::Usage(words));
     };
-    let tokens = tokens.split(',').map(str::trim).filter(|token| !token.is_empty());
-    let mut tokens = tokens.map(|token| Secret::new(token).map_err(usage));
+    let mut tokens = secrets(tokens)?.into_iter();
     let Some(first) = tokens.next() else {
         return Err(ToolError::Usage(
             "PLIVO_AUTH_TOKEN is empty; set it to the account's Auth Token".to_owned(),
         ));
     };
-    let mut verifier = PlivoVerifier::new(first?);
+    let mut verifier = PlivoVerifier::new(first);
     for token in tokens {
-        verifier = verifier.with_token(token?);
+        verifier = verifier.with_token(token);
     }
     Ok((FrontDesk::new(verifier, key, origin), true))
 }
@@ -168,6 +210,9 @@ fn tell_addresses(args: &ServeArgs, address: SocketAddr, signed: bool) {
         "streams come to {}{STREAM_PATH}, status callbacks to {base}{STATUS_PATH}",
         base.replacen("http", "ws", 1)
     ));
+    if args.auth_id.is_none() {
+        output::note("PLIVO_AUTH_ID is not set: a call that ends on our side is left to its XML");
+    }
 }
 
 /// One line for what whoever runs the agent would want to see.
@@ -199,3 +244,5 @@ fn tell(call: usize, event: &AgentEvent) {
 
 /// What takes a while to guess.
 const SHORTEST_TOKEN: usize = 16;
+/// For the calls to end after they were hung up.
+const GOODBYE: Duration = Duration::from_secs(10);

@@ -29,7 +29,7 @@ pub use origin::Origin;
 ///
 /// let desk = FrontDesk::open(Origin::FromRequest { forwarded: false });
 /// let request = http::Request::post("/answer").header("host", "127.0.0.1:8080").body("CallUUID=c-1".into()).unwrap();
-/// let Verdict::Respond(response) = desk.receive(Instant::now(), &request, false) else { panic!() };
+/// let Verdict::Answer(response) = desk.receive(Instant::now(), &request, false) else { panic!() };
 /// assert!(String::from_utf8_lossy(response.body()).contains(">ws://127.0.0.1:8080/stream?call=c-1&amp;token="));
 /// ```
 pub struct FrontDesk {
@@ -57,6 +57,8 @@ struct Seen {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Verdict {
+    /// The answer webhook: answer this, or [`busy`](FrontDesk::busy) if there is no room for the call.
+    Answer(Response<Bytes>),
     /// Call webhook at the end of a call: answer this.
     HungUp(Box<CallWebhook>, Response<Bytes>),
     /// Answer this.
@@ -90,6 +92,12 @@ impl FrontDesk {
     fn trusting(trust: Trust, key: Secret, origin: Origin) -> Self {
         let seen = Seen { tokens: StreamTokens::new(key), nonces: NonceGuard::new(NONCES) };
         Self { trust, origin, seen: Mutex::new(seen) }
+    }
+
+    /// The answer to a call there is no room for: it hears the busy tone.
+    #[must_use]
+    pub fn busy() -> Response<Bytes> {
+        xml_response(r#"<?xml version="1.0" encoding="UTF-8"?><Response><Hangup reason="busy"/></Response>"#)
     }
 
     /// Judges one request; `upgrade` says whether it asks for a WebSocket.
@@ -157,11 +165,7 @@ impl FrontDesk {
     fn answer(&self, now: Instant, request: &Request<Bytes>, call: &CallWebhook) -> Verdict {
         let token = self.seen().tokens.issue(now, &call.call_id);
         match self.xml(request, &call.call_id, token) {
-            Ok(xml) => {
-                let mut response = text_response(StatusCode::OK, xml.to_string());
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-                Verdict::Respond(response)
-            }
+            Ok(xml) => Verdict::Answer(xml_response(xml.to_string())),
             Err(error) => {
                 tracing::warn!(%error, "the answer cannot name our stream; set --public-url");
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
@@ -263,6 +267,12 @@ fn forbidden(url: &str, error: &dyn fmt::Display) -> Refusal {
     // The query may hold a token.
     tracing::warn!(%error, url = url.split('?').next().unwrap_or_default(), "request refused");
     (StatusCode::FORBIDDEN, format!("{error}\n"))
+}
+
+fn xml_response(xml: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = text_response(StatusCode::OK, xml);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
 }
 
 fn refusal(status: StatusCode, words: impl Into<Bytes>) -> Verdict {

@@ -46,7 +46,7 @@ fn dial(target: &str, nonce: Option<&str>) -> Request<Bytes> {
 
 /// The target of the stream in an answer.
 fn stream_in(verdict: Verdict) -> String {
-    let Verdict::Respond(response) = verdict else { panic!("{verdict:?}") };
+    let Verdict::Answer(response) = verdict else { panic!("{verdict:?}") };
     let body = String::from_utf8(response.body().to_vec()).unwrap();
     assert_eq!(response.status(), 200, "{body}");
     let (_, rest) = body.split_once(">wss://voice.example.com").unwrap();
@@ -55,9 +55,10 @@ fn stream_in(verdict: Verdict) -> String {
 
 fn status(verdict: &Verdict) -> u16 {
     match verdict {
-        Verdict::Respond(response) | Verdict::HungUp(_, response) | Verdict::Status(_, response) => {
-            response.status().as_u16()
-        }
+        Verdict::Answer(response)
+        | Verdict::Respond(response)
+        | Verdict::HungUp(_, response)
+        | Verdict::Status(_, response) => response.status().as_u16(),
         Verdict::Stream(_) => 101,
     }
 }

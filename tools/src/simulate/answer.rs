@@ -11,8 +11,8 @@ use voxline_protocol::plivo::FORMATS;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The call ends.
-    Hangup,
+    /// The call ends, perhaps with `busy` or `rejected` for the caller.
+    Hangup(Option<String>),
     /// Something a simulated call passes over.
     Other(String),
     /// The rest of the call is told at this address.
@@ -84,7 +84,7 @@ pub fn read(xml: &str) -> Result<Vec<Step>, AnswerError> {
 
 fn step(element: Element) -> Result<Step, AnswerError> {
     Ok(match element.name.as_str() {
-        "Hangup" => Step::Hangup,
+        "Hangup" => Step::Hangup(element.attribute("reason").map(str::to_owned)),
         "Redirect" => Step::Redirect(element.text.trim().to_owned()),
         "Stream" => Step::Stream(stream(&element)?),
         "Wait" => {
@@ -291,12 +291,13 @@ mod tests {
     #[test]
     fn steps_are_obeyed_in_order_and_unknown_ones_passed_over() {
         let xml = "<?xml version='1.0'?><!-- hi --><Response><Speak>Hi <break/>there</Speak>\
-                   <Wait length='3'/><Redirect>https://a.example/next</Redirect><Hangup/></Response>\n";
+                   <Wait length='3'/><Redirect>https://a.example/next</Redirect><Hangup/><Hangup reason='busy'/></Response>\n";
         let steps = [
             Step::Other("Speak".to_owned()),
             Step::Wait(Duration::from_secs(3)),
             Step::Redirect("https://a.example/next".to_owned()),
-            Step::Hangup,
+            Step::Hangup(None),
+            Step::Hangup(Some("busy".to_owned())),
         ];
         assert_eq!(read(xml).unwrap(), steps);
     }

@@ -39,6 +39,7 @@ async fn converse(seed: u64, cuts: &[Duration]) -> Call {
     let dialogue = world.dialogue();
     let recording = world.caller.hang_up().await;
     timeout(Duration::from_secs(5), world.answering.join_next()).await.expect("the agent ends with its call");
+    assert_eq!(world.hung_up.lock().unwrap().len(), 0, "seed {seed}: the caller hung up");
     let cuts = answer.cuts.iter().map(|cut| (cut - answer.from) as usize).collect();
     Call { dialogue, answer: recording.heard[answer.from as usize..answer.to as usize].to_vec(), cuts }
 }
@@ -103,6 +104,7 @@ async fn the_third_loss_ends_the_call_and_every_paid_session() {
         for service in [Service::Tts, Service::Stt] {
             assert_eq!(world.gateway.links(service).open_links(), 0, "seed {seed}: {service:?}");
         }
+        assert_eq!(*world.hung_up.lock().unwrap(), ["call".into()], "seed {seed}: hung up, once");
         assert!(lost.elapsed() <= Duration::from_secs(2), "seed {seed}: {:?}", lost.elapsed());
     }
 }

@@ -12,7 +12,7 @@ use voxline::simulate::caller::Caller;
 use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use voxline::simulate::voice::Encoder;
 use voxline_protocol::Secret;
-use voxline_protocol::plivo::PlivoCallerConfig;
+use voxline_protocol::plivo::{CallId, PlivoCallerConfig};
 use voxline_session::{AgentConfig, AgentEvent, ConversationEvent};
 use voxline_transport::memory::MemoryConnector;
 use voxline_transport::{Endpoint, FaultHandle, FaultPlan, FaultyConnector};
@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) link: FaultHandle,
     pub(crate) speaker: Encoder,
     pub(crate) events: Events,
+    /// The calls that the agent had hung up.
+    pub(crate) hung_up: Arc<Mutex<Vec<CallId>>>,
 }
 
 impl World {
@@ -46,6 +48,12 @@ impl World {
                 log.lock().unwrap().push(event.clone());
             }
         });
+        let hung_up = Arc::<Mutex<Vec<CallId>>>::default();
+        let desk = Arc::clone(&hung_up);
+        let agent = agent.with_hang_up(move |call| {
+            desk.lock().unwrap().push(call);
+            async {}
+        });
         let gateway = SlngSimulator::new(SlngSimulatorConfig::default());
         let (mut serving, mut answering) = (JoinSet::new(), JoinSet::new());
         let serves = gateway.clone();
@@ -56,7 +64,7 @@ impl World {
         let connector = FaultyConnector::new(net.connector(stream), FaultPlan::new(seed), link.clone());
         let caller = Caller::dial(connector, PlivoCallerConfig::new("call", "stream")).await.unwrap();
         let speaker = Encoder::new(caller.format().rate);
-        Self { gateway, _serving: serving, answering, caller, link, speaker, events }
+        Self { gateway, _serving: serving, answering, caller, link, speaker, events, hung_up }
     }
 
     /// Asks, and listens until the answer is over, cutting the link at these times after the question.

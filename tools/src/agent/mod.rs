@@ -1,29 +1,30 @@
 //! The phone-agent server: takes Plivo streams, and holds each call with speech from a gateway.
 
-use std::collections::HashMap;
+mod lines;
+mod speech;
+
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use thiserror::Error;
-use tokio::sync::watch;
+use futures::future::{BoxFuture, join_all};
+use http::StatusCode;
 use tokio::task::JoinSet;
 use voxline_audio::AudioFormat;
-use voxline_protocol::plivo::{
-    CallId, DegradedLevel, PlivoConfig, PlivoStream, StreamCallback, StreamNotice,
-};
-use voxline_protocol::slng::{ConfigError, Route, Service, SttClient, SttConfig, TtsClient, TtsConfig};
-use voxline_protocol::{Machine, Secret};
+use voxline_protocol::Machine;
+use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
+use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Responder, RetryPolicy, Session, SessionConfig,
-    VendorLimits,
+    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Responder, Session, SessionConfig, StreamEnd,
 };
-use voxline_transport::{Acceptor, Endpoint, EndpointError, Exchange, Transport};
+use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
 
 use crate::desk::{FrontDesk, Origin, Verdict};
 use crate::lobby::Lobby;
 use crate::net::Net;
+use lines::Lines;
+pub(crate) use speech::endpoint;
+pub use speech::{Models, Speech, SpeechError};
 
 /// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
 ///
@@ -35,18 +36,22 @@ pub struct PhoneAgent<N, R> {
     responder: R,
     desk: Arc<FrontDesk>,
     lobby: Option<Arc<Lobby>>,
+    lines: Arc<Lines>,
+    hang_up: Option<HangUp>,
     observer: Observer,
 }
 
 /// Is told what happens, and on which call; calls are numbered from 1.
 pub type Observer = Arc<dyn Fn(usize, Instant, &AgentEvent) + Send + Sync>;
+type HangUp = Arc<dyn Fn(CallId) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// An agent that speaks and hears through `speech` and thinks with clones of `responder`.
     pub fn new(net: N, speech: Speech, responder: R) -> Self {
         let desk = Arc::new(FrontDesk::open(Origin::FromRequest { forwarded: false }));
         let (config, observer) = (AgentConfig::default(), Arc::new(|_, _, _: &_| {}));
-        Self { net, speech, config, responder, desk, lobby: None, observer }
+        let lines = Arc::new(Lines::new(MAX_CALLS));
+        Self { net, speech, config, responder, desk, lines, hang_up: None, lobby: None, observer }
     }
 
     /// Uses other settings.
@@ -67,6 +72,24 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         Self { lobby: Some(lobby), ..self }
     }
 
+    /// Holds at most so many calls at once, 1,000 unless set. When all lines are taken, an answer webhook is answered
+    /// by XML that ends the call as busy, and a stream of a call that is not being held by 503.
+    #[must_use]
+    pub fn with_max_calls(self, calls: usize) -> Self {
+        Self { lines: Arc::new(Lines::new(calls)), ..self }
+    }
+
+    /// Ends calls through `hang_up` that end on our side: after a link that was lost for good, when the agent is done,
+    /// and in [`shut_down`](Self::shut_down). Its future must end in its own time. Without one, Plivo ends a call when
+    /// its XML runs out.
+    #[must_use]
+    pub fn with_hang_up<F: Future<Output = ()> + Send + 'static>(
+        self,
+        hang_up: impl Fn(CallId) -> F + Send + Sync + 'static,
+    ) -> Self {
+        Self { hang_up: Some(Arc::new(move |call| Box::pin(hang_up(call)))), ..self }
+    }
+
     /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
     #[must_use]
     pub fn with_observer(
@@ -79,13 +102,13 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// Takes calls until no more can come, or `calls` have ended. A stream that Plivo dials again reaches the call
     /// it belongs to. Dropping the future ends them all.
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
-        let lines = Arc::new(Lines::new(self.calls()));
+        let phone = self.calls();
         let mut running = JoinSet::new();
         let mut ended = 0;
         while calls.is_none_or(|calls| ended < calls) {
             tokio::select! {
                 exchange = acceptor.accept() => match exchange {
-                    Some(exchange) => _ = running.spawn(self.clone().attend(Arc::clone(&lines), exchange)),
+                    Some(exchange) => _ = running.spawn(self.clone().attend(phone.clone(), exchange)),
                     None => break,
                 },
                 Some(call) = running.join_next() => ended += usize::from(call.is_ok_and(|was_call| was_call)),
@@ -94,8 +117,17 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         while running.join_next().await.is_some() {}
     }
 
+    /// Takes no more calls, has those that live hung up, and waits for their ends. Without a way to hang up nothing is
+    /// waited for. While this runs, [`serve`](Self::serve) must too.
+    pub async fn shut_down(&self) {
+        self.lines.close();
+        let Some(hang_up) = &self.hang_up else { return };
+        join_all(self.lines.live().into_iter().map(|call| hang_up(call))).await;
+        self.lines.emptied().await;
+    }
+
     /// Answers one request; true if it was a stream with which a call began, and that call is over.
-    async fn attend<E: Exchange>(self, lines: Arc<Lines<E::Transport>>, exchange: E) -> bool {
+    async fn attend<E: Exchange>(self, phone: PhoneCalls<E::Transport>, exchange: E) -> bool {
         if let Some(lobby) = self.lobby.as_ref().filter(|_| Lobby::is_asked(exchange.request().uri().path()))
         {
             let response = lobby.respond(exchange.request()).await;
@@ -104,7 +136,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             return false;
         }
         let response = match self.desk.receive(now(), exchange.request(), exchange.is_upgrade()) {
-            Verdict::Stream(call) => return self.take_stream(&lines, call, exchange).await,
+            Verdict::Stream(call) => return self.take_stream(&phone, call, exchange).await,
+            Verdict::Answer(response) if self.lines.room().is_some() => response,
+            Verdict::Answer(_) => {
+                tracing::warn!("all lines are taken; a call was declined");
+                FrontDesk::busy()
+            }
             Verdict::Respond(response) => response,
             Verdict::HungUp(call, response) => {
                 let cause = call.hangup_cause.as_deref().unwrap_or("unknown");
@@ -112,7 +149,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
                 response
             }
             Verdict::Status(callback, response) => {
-                lines.notice(&callback);
+                self.lines.notice(&callback);
                 response
             }
         };
@@ -123,17 +160,26 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
 
     async fn take_stream<E: Exchange>(
         self,
-        lines: &Lines<E::Transport>,
+        phone: &PhoneCalls<E::Transport>,
         call: Option<CallId>,
         exchange: E,
     ) -> bool {
+        let room = self.lines.room();
+        // Another link of a call that is being held needs no line of its own.
+        if room.is_none() && !call.as_ref().is_some_and(|call| self.lines.holds(call)) {
+            tracing::warn!("all lines are taken; a stream was refused");
+            let full = text_response(StatusCode::SERVICE_UNAVAILABLE, "all lines are taken\n");
+            let _ = exchange.respond(full).await;
+            return false;
+        }
         // Whoever is gone before the upgrade, or never says which call it is, was no call.
         let Ok(link) = exchange.upgrade().await else { return false };
         let round_trip = E::round_trip(&link);
-        let (info, session) = match lines.calls.admit(link, call.as_ref()).await {
+        let (info, session) = match phone.admit(link, call.as_ref()).await {
             Ok(Admission::Call { info, session, .. }) => (info, session),
             Ok(Admission::Redial { info, .. }) => {
                 tracing::info!(call = %info.call_id, "the call goes on over a new link");
+                self.lines.relink(&info.call_id, round_trip);
                 return false;
             }
             Ok(_) => return false,
@@ -142,15 +188,35 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
                 return false;
             }
         };
-        let number = lines.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        let level = lines.follow(&info.call_id);
-        let agent = self.agent(number, session).with_round_trip(round_trip).with_degradation(level);
-        let outcome = agent.run().await;
-        lines.forget(&info.call_id);
-        if let Err(error) = outcome {
+        // The call may have ended while its redial was let in.
+        let Some(_room) = room.or_else(|| self.lines.room()) else { return false };
+        self.hold(&info.call_id, session, round_trip).await;
+        true
+    }
+
+    /// Holds one call to its end, and has Plivo end it too.
+    async fn hold(self, call: &CallId, session: Session<PlivoStream>, round_trip: RoundTrip) {
+        let (number, line) = self.lines.take(call, round_trip);
+        let (ended, observer) = (Arc::new(Mutex::new(None)), Arc::clone(&self.observer));
+        let end = Arc::clone(&ended);
+        let agent = self.agent(number, session);
+        let agent = agent.with_round_trip(line.round_trip).with_degradation(line.level);
+        let agent = agent.with_observer(move |at, event| {
+            if let AgentEvent::StreamEnded(record) = event {
+                // A call that is given another stream ends as the last of them does.
+                *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(record.end);
+            }
+            observer(number, at, event);
+        });
+        let Self { lines, hang_up, .. } = self;
+        if let Err(error) = agent.run().await {
             tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
         }
-        true
+        let end = *ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hang_up) = hang_up.filter(|_| end != Some(StreamEnd::HungUp)) {
+            hang_up(call.clone()).await;
+        }
+        lines.free(call);
     }
 
     /// No calls yet, to be held by this agent.
@@ -195,6 +261,8 @@ impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
             responder: self.responder.clone(),
             desk: Arc::clone(&self.desk),
             lobby: self.lobby.clone(),
+            lines: Arc::clone(&self.lines),
+            hang_up: self.hang_up.clone(),
             observer: Arc::clone(&self.observer),
         }
     }
@@ -210,137 +278,12 @@ impl<N: fmt::Debug, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
     }
 }
 
-/// The calls of one listener.
-struct Lines<T> {
-    calls: PhoneCalls<T>,
-    taken: AtomicUsize,
-    levels: Mutex<HashMap<CallId, watch::Sender<Option<DegradedLevel>>>>,
-}
-
-impl<T: Transport> Lines<T> {
-    fn new(calls: PhoneCalls<T>) -> Self {
-        Self { calls, taken: AtomicUsize::new(0), levels: Mutex::default() }
-    }
-
-    /// Acts on a status callback: logs what is in order, warns of what is not, and tells the call of a slow link.
-    fn notice(&self, callback: &StreamCallback) {
-        let (call, stream) = (&callback.call_id, &callback.stream_id);
-        match &callback.notice {
-            StreamNotice::Degraded(level) => {
-                tracing::warn!(%call, %stream, ?level, "the provider cannot get rid of its audio");
-                if let Some(told) = self.levels().get(call) {
-                    told.send_replace(*level);
-                }
-            }
-            StreamNotice::Dropped(reason) => tracing::warn!(%call, %stream, ?reason, "the stream broke off"),
-            StreamNotice::Other(event) => tracing::debug!(%call, %stream, event, "unknown status"),
-            notice @ (StreamNotice::Started | StreamNotice::Stopped(_) | _) => {
-                tracing::info!(%call, %stream, ?notice, "stream");
-            }
-        }
-    }
-
-    fn follow(&self, call: &CallId) -> watch::Receiver<Option<DegradedLevel>> {
-        let (level, told) = watch::channel(None);
-        self.levels().insert(call.clone(), level);
-        told
-    }
-
-    fn forget(&self, call: &CallId) {
-        self.levels().remove(call);
-    }
-
-    fn levels(&self) -> MutexGuard<'_, HashMap<CallId, watch::Sender<Option<DegradedLevel>>>> {
-        // A map is whole after any panic of its user.
-        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Where an agent gets its ears and its voice. Clones share the limits on redialling.
-#[derive(Debug, Clone)]
-pub struct Speech {
-    tts: Endpoint,
-    stt: Endpoint,
-    voice: String,
-    limits: VendorLimits,
-    retry: RetryPolicy,
-}
-
-impl Speech {
-    /// Speech from the gateway at `base`, paid with `key`.
-    ///
-    /// # Errors
-    /// The base is no ws, wss, http or https URL, or a model is no model's name.
-    pub fn new(base: &str, key: &Secret, models: &Models) -> Result<Self, SpeechError> {
-        Ok(Self {
-            tts: endpoint(base, Service::Tts, &models.tts, key)?,
-            stt: endpoint(base, Service::Stt, &models.stt, key)?,
-            voice: models.voice.clone(),
-            limits: VendorLimits::default(),
-            retry: RetryPolicy::default(),
-        })
-    }
-
-    /// Redials as `retry` says.
-    #[must_use]
-    pub fn with_retry(self, retry: RetryPolicy) -> Self {
-        Self { retry, ..self }
-    }
-}
-
-/// Which models speak and hear.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Models {
-    /// Speech synthesis.
-    pub tts: String,
-    /// The synthesis model's voice.
-    pub voice: String,
-    /// Speech recognition.
-    pub stt: String,
-}
-
-impl Models {
-    /// These models.
-    pub fn new(tts: impl Into<String>, voice: impl Into<String>, stt: impl Into<String>) -> Self {
-        Self { tts: tts.into(), voice: voice.into(), stt: stt.into() }
-    }
-}
-
-impl Default for Models {
-    /// English, hosted by the gateway, quick.
-    fn default() -> Self {
-        Self::new("slng/deepgram/aura:2-en", "aura-2-thalia-en", "slng/deepgram/nova:3-en")
-    }
-}
-
-/// A gateway that cannot be dialled as described.
-#[non_exhaustive]
-#[derive(Debug, Error)]
-pub enum SpeechError {
-    /// A setting of the route.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
-}
-
-/// One of the gateway's routes, with its key.
-pub(crate) fn endpoint(
-    base: &str,
-    service: Service,
-    model: &str,
-    key: &Secret,
-) -> Result<Endpoint, SpeechError> {
-    let route = Route::new(base, service, model, key.clone())?;
-    Ok(Endpoint::parse(&route.url())?.with_bearer(key.clone()))
-}
-
 /// Tokio's clock, so that a paused one stops the agent too.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// About what one core can hear.
+const MAX_CALLS: usize = 1_000;
 /// Commands that may wait for a session's driver: 10 s of caller audio.
 const COMMANDS: usize = 512;
