@@ -82,6 +82,8 @@ struct Segment {
     /// Audio that may be unheard yet, by offset.
     sent: VecDeque<(u64, Bytes)>,
     cleared_at: Option<Instant>,
+    /// Plivo was told of the clear, and will answer.
+    told: bool,
 }
 
 impl Segment {
@@ -92,6 +94,7 @@ impl Segment {
             marks: VecDeque::new(),
             sent: VecDeque::new(),
             cleared_at: None,
+            told: false,
         }
     }
 
@@ -252,6 +255,7 @@ impl Playout {
         let tell = !self.current.is_empty();
         let mut old = std::mem::replace(&mut self.current, Segment::new(self.format, self.given));
         old.cleared_at = Some(now);
+        old.told = tell;
         old.sent.clear();
         self.clearing.push_back(old);
         Clearing { heard: span.heard(self.format), unheard, skipped, tell }
@@ -259,13 +263,16 @@ impl Playout {
 
     /// Whether the oldest clear in progress had nothing to tell Plivo, so that no answer will come.
     pub(super) fn oldest_clear_is_silent(&self) -> bool {
-        self.clearing.front().is_some_and(Segment::is_empty)
+        self.clearing.front().is_some_and(|segment| !segment.told)
     }
 
     /// Settles the oldest clear in progress.
     pub(super) fn settle_clear(&mut self, now: Instant, acknowledged: bool) -> Option<Settled> {
         let segment = self.clearing.pop_front()?;
         let mut span = segment.span(now, self.lag());
+        // The clear travelled as long as the audio before it did, whenever its answer came.
+        span.estimate =
+            segment.estimate(segment.cleared_at.unwrap_or(now), Duration::ZERO) - segment.timeline.start();
         if !acknowledged {
             span.high = segment.timeline.end() - segment.timeline.start();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::plivo::{CallerEvent, PlivoCallerConfig};
 
@@ -18,10 +18,12 @@ pub(crate) fn caller() -> PlivoCallerConfig {
 /// Milliseconds `from..to` of an utterance.
 pub(crate) fn speech(utterance: u16, from: u64, to: u64) -> Bytes {
     let mark = (utterance % 15 + 1) << 12;
-    (from * 8..to * 8)
-        .flat_map(|sample| (mark | (sample / 8) as u16).to_le_bytes())
-        .collect::<Vec<_>>()
-        .into()
+    let mut audio = BytesMut::with_capacity((to - from) as usize * 16);
+    for at in from..to {
+        let sample = (mark | at as u16).to_le_bytes();
+        (0..8).for_each(|_| audio.extend_from_slice(&sample));
+    }
+    audio.freeze()
 }
 
 pub(crate) fn mark(utterance: u16) -> u16 {
