@@ -20,13 +20,16 @@ mod shared;
 mod source;
 mod supervisor;
 
-pub use agent::{Agent, AgentConfig, AgentError, AgentEvent, Leg, LegEvent, StreamEnd, StreamRecord};
+pub use agent::{
+    Agent, AgentConfig, AgentError, AgentEvent, AgentHandle, Leg, LegEvent, StreamEnd, StreamRecord,
+};
 pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, AvatarSeat, Journal};
 pub use breaker::Breaker;
 pub use budget::Budget;
 pub use conversation::{
-    BargeInPattern, BargeInPolicy, Conversation, ConversationAction, ConversationConfig, ConversationEvent,
-    ConversationInput, Entry, FlushPolicy, History, Responder, ResponderError, Shares, Speaker, TurnId,
+    BackChannels, BargeInPattern, BargeInPolicy, Conversation, ConversationAction, ConversationConfig,
+    ConversationEvent, ConversationInput, Entry, Filler, FlushPolicy, History, IdlePrompts, Interruption,
+    Responder, ResponderError, Say, Shares, Speaker, TurnId,
 };
 pub use driver::Driver;
 pub use error::{CODES, SessionError, TrySendError, Wait};

@@ -9,8 +9,9 @@ use voxline_protocol::slng::{SttCommand, TtsCommand};
 use super::Agent;
 use super::config::{AgentEvent, Leg};
 use super::legs::now;
+use super::voice::Silence;
 use crate::{
-    BargeInPattern, ConversationAction, ConversationEvent, ConversationInput, Responder, TrySendError,
+    BargeInPattern, ConversationAction, ConversationEvent, ConversationInput, Responder, TrySendError, TurnId,
 };
 
 impl<R: Responder> Agent<R> {
@@ -48,7 +49,17 @@ impl<R: Responder> Agent<R> {
                     voice.finish(now(), utterance);
                 }
             }
-            ConversationAction::Interrupt { pattern, .. } => self.interrupt(pattern),
+            ConversationAction::Interrupt { turn, pattern } => self.interrupt(turn, pattern),
+            ConversationAction::Pause { turn } => {
+                if let Some(voice) = &mut self.voice {
+                    voice.pause(turn);
+                }
+            }
+            ConversationAction::Resume { .. } => {
+                if let Some(voice) = &mut self.voice {
+                    voice.resume(now());
+                }
+            }
             ConversationAction::Tell(ConversationEvent::Answering { turn, mut shares }) => {
                 let round_trip = self.round_trip.as_ref().and_then(|link| link.borrow().get());
                 shares.network = round_trip.unwrap_or_default();
@@ -71,9 +82,9 @@ impl<R: Responder> Agent<R> {
         self.check_sent(Leg::Tts, &sent);
     }
 
-    fn interrupt(&mut self, pattern: BargeInPattern) {
+    fn interrupt(&mut self, turn: TurnId, pattern: BargeInPattern) {
         if let Some(voice) = &mut self.voice {
-            voice.interrupt(pattern);
+            voice.interrupt(turn, pattern);
         }
         // A session that has ended has nothing left to clear, and tells of its end on its own stream.
         let _ = self.tts.sender.interrupt(TtsCommand::Clear);
@@ -89,6 +100,9 @@ impl<R: Responder> Agent<R> {
                 complete: heard.complete,
             };
             self.conversation.handle_input(now(), input);
+        }
+        while let Some(Silence { turn, tail }) = voice.poll_silence() {
+            self.conversation.handle_input(now(), ConversationInput::Silent { turn, tail });
         }
         while let Some((command, overtakes)) = voice.poll_command() {
             let bytes = if let PlivoCommand::Play(sound) = &command { sound.len() as u64 } else { 0 };

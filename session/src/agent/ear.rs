@@ -17,6 +17,7 @@ pub(super) struct Ear {
     framer: Framer,
     detector: VoiceDetector,
     hang_over: Duration,
+    min_speech: Duration,
     linear: Vec<i16>,
     wide: Vec<f32>,
 }
@@ -34,6 +35,7 @@ impl Ear {
             transcoder: Transcoder::new(phone, recogniser),
             framer: Framer::new(spec, phone.encoding),
             hang_over: config.hang_over,
+            min_speech: config.min_speech,
             detector: VoiceDetector::new(spec, config),
             linear: vec![0; spec.samples()],
             wide: vec![0.0; spec.samples()],
@@ -48,7 +50,9 @@ impl Ear {
             while self.framer.pop(&mut self.linear) {
                 pcm::i16_to_f32(&self.linear, &mut self.wide);
                 match self.detector.process(&self.wide) {
-                    VoiceActivity::SpeechStarted => tell(ConversationInput::VoiceStarted),
+                    VoiceActivity::SpeechStarted => {
+                        tell(ConversationInput::VoiceStarted { ago: self.min_speech });
+                    }
                     VoiceActivity::SpeechEnded => tell(ConversationInput::VoiceEnded { ago: self.hang_over }),
                     VoiceActivity::Silence | VoiceActivity::Speech | _ => {}
                 }

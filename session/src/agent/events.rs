@@ -36,6 +36,7 @@ impl<R: Responder> Agent<R> {
             {
                 self.tell(&AgentEvent::Leg { leg: Leg::Phone, event: LegEvent::Lost });
             }
+            PlivoEvent::Closed => self.hang_up(),
             PlivoEvent::Garbled { error } => self.warn(Leg::Phone, &error),
             PlivoEvent::Unexpected { error } => self.warn(Leg::Phone, &error),
             PlivoEvent::PlayFailed { reason, .. } => self.warn(Leg::Phone, &reason),
@@ -45,7 +46,6 @@ impl<R: Responder> Agent<R> {
             PlivoEvent::Media(_)
             | PlivoEvent::Cleared { .. }
             | PlivoEvent::ClearSettled { .. }
-            | PlivoEvent::Closed
             | PlivoEvent::Gap { .. }
             | PlivoEvent::LinkLost { .. }
             | PlivoEvent::Played(_)
@@ -175,9 +175,5 @@ impl<R: Responder> Agent<R> {
         };
         self.tell(&AgentEvent::Leg { leg, event });
         None
-    }
-
-    fn input(&mut self, input: ConversationInput) {
-        self.conversation.handle_input(now(), input);
     }
 }

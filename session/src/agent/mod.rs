@@ -4,6 +4,7 @@ mod actions;
 mod config;
 mod ear;
 mod events;
+mod handle;
 mod legs;
 mod mouth;
 mod record;
@@ -13,15 +14,16 @@ use std::fmt;
 use std::time::Instant;
 
 use futures::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use voxline_audio::AudioFormat;
 use voxline_protocol::plivo::{DegradedLevel, PlivoStream};
 use voxline_protocol::slng::{SttClient, TtsClient};
 use voxline_transport::RoundTrip;
 
-use crate::{Conversation, Responder, Session, TrySendError, TurnId};
+use crate::{Conversation, ConversationInput, Responder, Say, Session, TrySendError, TurnId};
 pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
 use ear::Ear;
+pub use handle::AgentHandle;
 use legs::{Degradation, Handles, Reply, Speech, alive, next_level, next_piece, next_speech, now, sleep_to};
 pub use record::{StreamEnd, StreamRecord};
 use voice::PhoneVoice;
@@ -39,6 +41,8 @@ pub struct Agent<R> {
     stt: Handles<SttClient>,
     responder: R,
     reply: Option<(TurnId, Reply)>,
+    handle: AgentHandle,
+    says: mpsc::Receiver<Say>,
     phone_format: Option<AudioFormat>,
     ear: Option<Ear>,
     voice: Option<PhoneVoice>,
@@ -62,6 +66,7 @@ impl<R: Responder> Agent<R> {
         responder: R,
         config: AgentConfig,
     ) -> Self {
+        let (handle, says) = AgentHandle::new();
         Self {
             conversation: Conversation::new(config.conversation.clone()),
             config,
@@ -70,6 +75,8 @@ impl<R: Responder> Agent<R> {
             stt: Handles::new(stt),
             responder,
             reply: None,
+            handle,
+            says,
             phone_format: None,
             ear: None,
             voice: None,
@@ -99,6 +106,12 @@ impl<R: Responder> Agent<R> {
     pub fn with_observer(self, observer: impl FnMut(Instant, &AgentEvent) + Send + 'static) -> Self {
         Self { observer: Box::new(observer), ..self }
     }
+
+    /// A hand on the call, for whoever has something to say in it.
+    #[must_use]
+    pub fn handle(&self) -> AgentHandle {
+        self.handle.clone()
+    }
 }
 
 impl<R: Responder> Agent<R> {
@@ -110,6 +123,8 @@ impl<R: Responder> Agent<R> {
     /// A session ended badly. The others are closed all the same.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let outcome = self.hold_call().await;
+        self.hang_up();
+        self.carry_out();
         self.end_record();
         let Self { phone, tts, stt, config, .. } = self;
         let limit = config.teardown;
@@ -137,11 +152,22 @@ impl<R: Responder> Agent<R> {
                 },
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
                 (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
+                Some(say) = self.says.recv(), if self.voice.is_some() => self.input(ConversationInput::Say(say)),
                 level = next_level(&mut self.degraded) => self.on_degraded(level),
                 () = sleep_to(wake) => {}
             }
             self.carry_out();
         }
+    }
+
+    /// Nobody is on the phone any more: what was heard is known, and every turn ends.
+    fn hang_up(&mut self) {
+        self.flush_voice();
+        self.input(ConversationInput::HungUp);
+    }
+
+    fn input(&mut self, input: ConversationInput) {
+        self.conversation.handle_input(now(), input);
     }
 
     fn tell(&mut self, event: &AgentEvent) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use voxline_audio::{AudioFormat, Transcoder, fade};
+use voxline_audio::{AudioFormat, Transcoder, fade, pcm};
 use voxline_protocol::UtteranceId;
 
 /// Turns synthesised audio into phone audio.
@@ -59,15 +59,10 @@ impl Mouth {
         self.speaking = None;
     }
 
-    /// The format of what there is to play.
-    pub(super) const fn phone(&self) -> AudioFormat {
-        self.transcoder.output_format()
-    }
-
     /// The first of `unheard`, phone audio that was cleared, faded to silence: what the caller hears last does not
     /// click.
     pub(super) fn fade(&self, unheard: &[u8]) -> Bytes {
-        let phone = self.phone();
+        let phone = self.transcoder.output_format();
         let tail = &unheard[..unheard.len().min(phone.bytes_in(fade::CUT))];
         let mut samples = vec![0; tail.len() / phone.encoding.bytes_per_sample()];
         phone.encoding.decode(tail, &mut samples);
@@ -77,4 +72,22 @@ impl Mouth {
         phone.encoding.encode(&faded, &mut wire);
         Bytes::from(wire)
     }
+
+    /// `unheard`, phone audio that goes on after a pause: its beginning rises from silence.
+    pub(super) fn rise(&self, unheard: &[u8]) -> Bytes {
+        let phone = self.transcoder.output_format();
+        let length = unheard.len().min(phone.bytes_in(RISE));
+        let mut samples = vec![0; length / phone.encoding.bytes_per_sample()];
+        phone.encoding.decode(&unheard[..length], &mut samples);
+        let mut wide = vec![0.0; samples.len()];
+        pcm::i16_to_f32(&samples, &mut wide);
+        fade::fade_in(&mut wide);
+        pcm::f32_to_i16(&wide, &mut samples);
+        let mut wire = unheard.to_vec();
+        phone.encoding.encode(&samples, &mut wire[..length]);
+        Bytes::from(wire)
+    }
 }
+
+/// Long enough to begin without a click, short enough to lose no sound of a word.
+const RISE: Duration = Duration::from_millis(10);

@@ -123,9 +123,9 @@ impl Marks {
         self.first_audio.get_or_insert(at);
     }
 
-    /// The first audio left for the provider. True the first time.
+    /// The first audio left for the provider. True the first time, if it answers somebody.
     pub(crate) fn first_sent(&mut self, at: Instant) -> bool {
-        let first = self.first_sent.is_none();
+        let first = self.first_sent.is_none() && self.transcript.is_some();
         self.first_sent.get_or_insert(at);
         first
     }

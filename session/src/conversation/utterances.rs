@@ -28,6 +28,16 @@ pub(super) struct Utterance {
     /// Audio of this try that repeats an earlier one.
     pub(super) skip: Duration,
     pub(super) tries: u32,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Said while the answer is awaited.
+    Filler,
+    Plain,
+    /// Not to be interrupted.
+    Protected,
 }
 
 impl Utterances {
@@ -35,10 +45,10 @@ impl Utterances {
         *self = Self { next: self.next, ..Self::default() };
     }
 
-    pub(super) fn add(&mut self, text: String) {
+    pub(super) fn add(&mut self, text: String, kind: Kind) {
         self.next = self.next.next();
-        let id = self.next;
-        self.waiting.push_back(Utterance { id, text, made: Duration::ZERO, skip: Duration::ZERO, tries: 0 });
+        let (id, none) = (self.next, Duration::ZERO);
+        self.waiting.push_back(Utterance { id, text, made: none, skip: none, tries: 0, kind });
     }
 
     /// The utterance being made, if it is this one.
@@ -46,8 +56,18 @@ impl Utterances {
         self.making.as_mut().filter(|utterance| utterance.id == id)
     }
 
-    pub(super) fn knows(&self, id: UtteranceId) -> bool {
-        self.making.iter().chain(&self.made).any(|utterance| utterance.id == id)
+    /// One that is being made, or was made and is not heard yet.
+    pub(super) fn get(&self, id: UtteranceId) -> Option<&Utterance> {
+        self.given().find(|utterance| utterance.id == id)
+    }
+
+    /// Whether one that must not be interrupted is on its way to the caller's ear.
+    pub(super) fn is_protected(&self) -> bool {
+        self.given().any(|utterance| utterance.kind == Kind::Protected)
+    }
+
+    fn given(&self) -> impl Iterator<Item = &Utterance> {
+        self.making.iter().chain(&self.made)
     }
 
     /// What was heard of an utterance that was made, or is being made: it is over.
@@ -89,17 +109,25 @@ pub(super) struct Interrupted {
 }
 
 impl Interrupted {
-    /// False if this sentence is not awaited here.
-    pub(super) fn heard(&mut self, id: UtteranceId, text: &str) -> bool {
+    /// What was heard of one of its sentences. False if that is not awaited here.
+    pub(super) fn settle(&mut self, id: UtteranceId, text: &str) -> bool {
         let Some(at) = self.awaited.iter().position(|awaited| *awaited == id) else { return false };
         self.awaited.remove(at);
         self.heard.push(text.to_owned());
         true
     }
 
-    /// What was heard of it, once all is known.
-    pub(super) fn outcome(&self) -> Option<String> {
-        self.awaited.is_empty().then(|| joined(&self.heard))
+    pub(super) fn is_settled(&self) -> bool {
+        self.awaited.is_empty()
+    }
+
+    /// The sentences of which nothing is known.
+    pub(super) fn awaited(&self) -> &[UtteranceId] {
+        &self.awaited
+    }
+
+    pub(super) fn heard(&self) -> String {
+        joined(&self.heard)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use voxline_protocol::UtteranceId;
 
-use super::{BargeInPattern, BargeInPolicy, FlushPolicy, Shares, TurnId};
+use super::{BargeInPattern, BargeInPolicy, FlushPolicy, Interruption, Shares, TurnId};
 
 /// Times and policies of one conversation.
 #[non_exhaustive]
@@ -25,6 +25,10 @@ pub struct ConversationConfig {
     pub flush: FlushPolicy,
     /// When and how the caller interrupts.
     pub barge_in: BargeInPolicy,
+    /// What is said when nobody says anything. Nothing by default.
+    pub idle: Option<IdlePrompts>,
+    /// What is said when the responder takes its time. Nothing by default.
+    pub filler: Option<Filler>,
 }
 
 impl Default for ConversationConfig {
@@ -37,6 +41,8 @@ impl Default for ConversationConfig {
             speech_ahead: Duration::from_secs(10),
             flush: FlushPolicy::Sentence,
             barge_in: BargeInPolicy::immediate(),
+            idle: None,
+            filler: None,
         }
     }
 }
@@ -59,14 +65,78 @@ impl ConversationConfig {
     pub fn with_barge_in(self, barge_in: BargeInPolicy) -> Self {
         Self { barge_in, ..self }
     }
+
+    /// Asks whether the caller is there: `prompts`, one after each silence of `after`, until the caller speaks or they
+    /// are all said (N04).
+    #[must_use]
+    pub fn with_idle_prompts(
+        self,
+        after: Duration,
+        prompts: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let prompts = prompts.into_iter().map(Into::into).collect();
+        Self { idle: Some(IdlePrompts { after, prompts }), ..self }
+    }
+
+    /// Says `text` when the responder has no word after this long (N05).
+    #[must_use]
+    pub fn with_filler(self, after: Duration, text: impl Into<String>) -> Self {
+        Self { filler: Some(Filler { after, text: text.into() }), ..self }
+    }
+}
+
+/// What is said when nobody says anything.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdlePrompts {
+    /// Silence after the agent's last word.
+    pub after: Duration,
+    /// One for each silence, in order; starts over once the caller has spoken.
+    pub prompts: Vec<String>,
+}
+
+/// What is said while the responder thinks.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filler {
+    /// From the caller's words understood to the filler.
+    pub after: Duration,
+    /// The words.
+    pub text: String,
+}
+
+/// Something to say that answers nobody: a greeting, a notice, a change of mind.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Say {
+    /// The words.
+    pub text: String,
+    /// Whether the caller may not interrupt them.
+    pub protected: bool,
+}
+
+impl Say {
+    /// These words, which the caller may interrupt.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), protected: false }
+    }
+
+    /// Not to be interrupted: what the caller says meanwhile is answered afterwards.
+    #[must_use]
+    pub fn protected(self) -> Self {
+        Self { protected: true, ..self }
+    }
 }
 
 /// What happened.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum ConversationInput {
-    /// The caller began to speak.
-    VoiceStarted,
+    /// The caller began to speak, `ago` before now: detectors need a while to be sure.
+    VoiceStarted {
+        /// How long ago the first speech was.
+        ago: Duration,
+    },
     /// The caller fell silent, `ago` before now: detectors need a while to be sure.
     VoiceEnded {
         /// How long ago the last speech was.
@@ -78,6 +148,8 @@ pub enum ConversationInput {
     Final(String),
     /// One [`ConversationAction::Finalize`] was answered, or will never be.
     Finalized,
+    /// The call is over; whatever was heard has been told. Nothing is asked for any more, and every turn ends.
+    HungUp,
     /// The responder's next words.
     ReplyText {
         /// The turn they answer.
@@ -89,6 +161,15 @@ pub enum ConversationInput {
     ReplyEnded {
         /// The turn it answered.
         turn: TurnId,
+    },
+    /// Say this now, in place of what is being said or thought of (I02). It is a turn of its own.
+    Say(Say),
+    /// The phone has fallen silent after [`ConversationAction::Interrupt`] or [`ConversationAction::Pause`].
+    Silent {
+        /// In which turn.
+        turn: TurnId,
+        /// What is still heard after this: a fade.
+        tail: Duration,
     },
     /// Audio of an utterance came from the speech service.
     SpeechMade {
@@ -169,6 +250,16 @@ pub enum ConversationAction {
         /// How to fall silent.
         pattern: BargeInPattern,
     },
+    /// Stop playing at once, and keep what was not heard, with all that is made meanwhile.
+    Pause {
+        /// In which turn.
+        turn: TurnId,
+    },
+    /// Go on where [`Pause`](Self::Pause) stopped.
+    Resume {
+        /// In which turn.
+        turn: TurnId,
+    },
     /// Tell the application.
     Tell(ConversationEvent),
 }
@@ -205,13 +296,30 @@ pub enum ConversationEvent {
         /// Whose answer was interrupted.
         turn: TurnId,
     },
+    /// The agent is silent after the caller's voice: at a barge-in or a pause, whichever came first (I12).
+    FellSilent {
+        /// In which turn.
+        turn: TurnId,
+        /// What it took.
+        latency: Interruption,
+    },
+    /// A voice was heard, and the agent stopped to hear whether it says something.
+    Paused {
+        /// In which turn.
+        turn: TurnId,
+    },
+    /// It said nothing; the agent goes on where it stopped.
+    Resumed {
+        /// In which turn.
+        turn: TurnId,
+    },
     /// The answer is over.
     TurnEnded {
         /// Which turn.
         turn: TurnId,
         /// What the caller heard of the answer.
         heard: String,
-        /// True after a barge-in.
+        /// True if it was cut short: by a barge-in, by something else to say, by the end of the call.
         interrupted: bool,
     },
     /// The last transcript of a turn did not come in time; what there was counts.

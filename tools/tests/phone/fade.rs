@@ -72,7 +72,7 @@ fn sharpest(samples: &[i16]) -> u32 {
 
 /// A question, and another one spoken over its answer `after` that has begun.
 async fn interrupt(seed: u64, barge_in: BargeInPolicy, after: Duration) -> Interrupted {
-    let conversation = ConversationConfig::default().with_barge_in(barge_in);
+    let conversation = ConversationConfig::default().with_barge_in(barge_in.clone());
     let mut world = World::new(seed, AgentConfig::default().with_conversation(conversation)).await;
     world.caller.listen_for(Duration::from_secs(1)).await.unwrap();
     let question = world.speaker.encode(LINES[0].0);

@@ -4,39 +4,63 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use voxline_audio::AudioFormat;
+use voxline_audio::{AudioFormat, fade};
 use voxline_protocol::UtteranceId;
 use voxline_protocol::plivo::{ClearedBy, HeardLedger, HeardUtterance, PlivoCommand, PlivoEvent};
 use voxline_protocol::slng::SpokenWord;
 
 use super::mouth::Mouth;
-use crate::BargeInPattern;
+use crate::{BargeInPattern, TurnId};
 
 /// Speech on its way to the phone, as a value: told what to say and what the stream reports, it says what the stream is
-/// to be given, and once for each utterance what was heard of it.
+/// to be given, once for each utterance what was heard of it, and when the phone has fallen silent.
 ///
 /// Between a barge-in and the stream's word that it has dropped everything, new speech waits here. So a barge-in never
-/// overtakes another one, and a fade comes before whatever is said next.
+/// overtakes another one, and a fade comes before whatever is said next. While paused, all speech waits here.
 #[derive(Debug)]
 pub(super) struct PhoneVoice {
     mouth: Mouth,
     ledger: HeardLedger,
     clearing: Option<Clearing>,
+    paused: Option<Paused>,
     held: VecDeque<Held>,
     given: VecDeque<PlivoCommand>,
-    /// A clear that overtakes what is given.
+    /// The first command is a clear that overtakes whatever was given.
     overtaking: bool,
+    /// The clears that are not settled, oldest first: whose they are, and what is heard after them.
+    silencing: VecDeque<Silence>,
+    /// How many of them the stream has confirmed.
+    confirmed: usize,
+    silent: VecDeque<Silence>,
+}
+
+/// The phone is silent, but for a tail: of a barge-in, or of a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Silence {
+    pub(super) turn: TurnId,
+    pub(super) tail: Duration,
 }
 
 /// A clear the stream has not confirmed.
 #[derive(Debug)]
 struct Clearing {
     pattern: BargeInPattern,
-    /// Another one followed.
-    again: bool,
+    /// Another one followed, in this turn.
+    again: Option<TurnId>,
 }
 
-/// Speech that waits for a clear to be confirmed.
+/// What was stopped to be gone on with.
+#[derive(Debug, Default)]
+struct Paused {
+    /// The stream was cleared for it, and has not confirmed that.
+    unconfirmed: bool,
+    /// What the stream dropped.
+    rest: Option<Bytes>,
+    /// Wanted back as soon as the clear is settled.
+    resume: bool,
+}
+
+/// Speech that waits for a clear to be confirmed, or for the end of a pause.
 #[derive(Debug)]
 enum Held {
     Audio(UtteranceId, Bytes),
@@ -51,9 +75,13 @@ impl PhoneVoice {
             mouth: Mouth::new(speech, phone),
             ledger: HeardLedger::new(phone),
             clearing: None,
+            paused: None,
             held: VecDeque::new(),
             given: VecDeque::new(),
             overtaking: false,
+            silencing: VecDeque::new(),
+            confirmed: 0,
+            silent: VecDeque::new(),
         }
     }
 
@@ -93,13 +121,47 @@ impl PhoneVoice {
     }
 
     /// Falls silent: all that was not heard is void.
-    pub(super) fn interrupt(&mut self, pattern: BargeInPattern) {
+    pub(super) fn interrupt(&mut self, turn: TurnId, pattern: BargeInPattern) {
         self.mouth.stop();
         self.held.clear();
         self.ledger.clear();
+        let paused = self.paused.take();
         match &mut self.clearing {
-            Some(clearing) => clearing.again = true,
-            None => self.clear(pattern),
+            Some(clearing) => clearing.again = Some(turn),
+            None => match paused {
+                // The stream was cleared for the pause.
+                Some(Paused { unconfirmed: true, .. }) => {
+                    self.clearing = Some(Clearing { pattern: BargeInPattern::Immediate, again: None });
+                }
+                Some(Paused { rest: Some(_), .. }) => {}
+                Some(Paused { rest: None, .. }) | None => self.clear(turn, pattern),
+            },
+        }
+    }
+
+    /// Falls silent, and keeps what was not heard and what is said from now on.
+    pub(super) fn pause(&mut self, turn: TurnId) {
+        if let Some(paused) = &mut self.paused {
+            paused.resume = false;
+            return;
+        }
+        let mut paused = Paused::default();
+        // While a clear is on its way, nothing is at the stream.
+        if self.clearing.is_none() {
+            self.ledger.pause();
+            // Behind what was given before, so that it hands all of it back.
+            self.given.push_back(PlivoCommand::Clear);
+            self.silencing.push_back(Silence { turn, tail: Duration::ZERO });
+            paused.unconfirmed = true;
+        }
+        self.paused = Some(paused);
+    }
+
+    /// Goes on where it paused, as soon as it is settled where that is.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(paused) = &mut self.paused {
+            paused.resume = true;
+            self.try_to_resume(now);
         }
     }
 
@@ -108,6 +170,15 @@ impl PhoneVoice {
         self.ledger.handle(now, event);
         if let PlivoEvent::Cleared { by: ClearedBy::Us, unheard, .. } = event {
             self.on_cleared(now, unheard);
+        } else if matches!(event, PlivoEvent::ClearSettled { .. }) {
+            self.on_settled(now);
+        } else if matches!(
+            event,
+            PlivoEvent::Cleared { by: ClearedBy::Restart, .. } | PlivoEvent::PlayFailed { .. }
+        ) {
+            // What was kept belongs to what is over.
+            self.held.clear();
+            self.paused = self.paused.take().map(|_| Paused::default());
         }
     }
 
@@ -127,30 +198,86 @@ impl PhoneVoice {
         self.ledger.take()
     }
 
+    /// The next time the phone has fallen silent.
+    pub(super) fn poll_silence(&mut self) -> Option<Silence> {
+        self.silent.pop_front()
+    }
+
     /// Whether there is something for the stream.
     pub(super) fn has_command(&self) -> bool {
         !self.given.is_empty()
     }
 
-    fn clear(&mut self, pattern: BargeInPattern) {
+    fn clear(&mut self, turn: TurnId, pattern: BargeInPattern) {
         self.given.clear();
         self.given.push_back(PlivoCommand::Clear);
         self.overtaking = true;
-        self.clearing = Some(Clearing { pattern, again: false });
+        self.clearing = Some(Clearing { pattern, again: None });
+        let tail = if pattern == BargeInPattern::FadeOut { fade::CUT } else { Duration::ZERO };
+        self.silencing.push_back(Silence { turn, tail });
     }
 
-    fn on_cleared(&mut self, now: Instant, unheard: &[u8]) {
+    fn on_cleared(&mut self, now: Instant, unheard: &Bytes) {
+        self.confirmed += 1;
         match self.clearing.take() {
-            Some(Clearing { again: true, .. }) => self.clear(BargeInPattern::Immediate),
+            Some(Clearing { again: Some(turn), .. }) => self.clear(turn, BargeInPattern::Immediate),
             Some(Clearing { pattern, .. }) => {
                 if pattern == BargeInPattern::FadeOut {
                     self.fade(now, unheard);
                 }
-                for held in std::mem::take(&mut self.held) {
-                    self.give(now, held);
+                if self.paused.is_some() {
+                    self.try_to_resume(now);
+                } else {
+                    self.release(now);
                 }
             }
-            None => {}
+            None => {
+                if let Some(paused) = self.paused.as_mut().filter(|paused| paused.unconfirmed) {
+                    paused.unconfirmed = false;
+                    paused.rest = Some(unheard.clone());
+                }
+            }
+        }
+    }
+
+    /// A clear is settled: ours, if the stream has confirmed one.
+    fn on_settled(&mut self, now: Instant) {
+        if self.confirmed > 0 {
+            self.confirmed -= 1;
+            self.silent.extend(self.silencing.pop_front());
+        }
+        self.try_to_resume(now);
+    }
+
+    fn try_to_resume(&mut self, now: Instant) {
+        let Some(paused) = self.paused.as_ref().filter(|paused| paused.resume && !paused.unconfirmed) else {
+            return;
+        };
+        if let Some(rest) = &paused.rest {
+            let Some(marks) = self.ledger.resume(now) else { return };
+            let rest = self.mouth.rise(rest);
+            let mut from = 0;
+            for (at, name) in marks {
+                let at = at.min(rest.len());
+                if at > from {
+                    self.given.push_back(PlivoCommand::Play(rest.slice(from..at)));
+                    from = at;
+                }
+                self.given.push_back(PlivoCommand::Checkpoint(name));
+            }
+            if from < rest.len() {
+                self.given.push_back(PlivoCommand::Play(rest.slice(from..)));
+            }
+        }
+        self.paused = None;
+        if self.clearing.is_none() {
+            self.release(now);
+        }
+    }
+
+    fn release(&mut self, now: Instant) {
+        for held in std::mem::take(&mut self.held) {
+            self.give(now, held);
         }
     }
 
@@ -163,7 +290,7 @@ impl PhoneVoice {
     }
 
     fn say(&mut self, now: Instant, speech: Held) {
-        if self.clearing.is_some() {
+        if self.clearing.is_some() || self.paused.is_some() {
             self.held.push_back(speech);
         } else {
             self.give(now, speech);
@@ -183,3 +310,6 @@ impl PhoneVoice {
         self.given.push_back(command);
     }
 }
+
+#[cfg(test)]
+mod tests;

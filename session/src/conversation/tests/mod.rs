@@ -1,5 +1,9 @@
 //! Schedules of voices, transcripts, replies and losses, and what the conversation makes of them.
 
+mod bargein;
+
+use std::time::Duration;
+
 use super::*;
 
 /// A conversation on a clock of milliseconds, with what it asked for since it was last looked at.
@@ -36,7 +40,7 @@ impl Talk {
 
     /// The caller says `words`, is understood, and falls silent for long enough.
     fn caller_says(&mut self, words: &str) -> &mut Self {
-        self.input(ConversationInput::VoiceStarted).pass(1_000);
+        self.input(ConversationInput::VoiceStarted { ago: Duration::ZERO }).pass(1_000);
         self.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
         self.input(ConversationInput::Final(words.to_owned())).input(ConversationInput::Finalized)
     }
@@ -107,10 +111,11 @@ fn a_turn_runs_from_the_callers_voice_to_the_answer_heard() {
 #[test]
 fn a_caller_who_goes_on_after_a_pause_is_one_turn() {
     let mut talk = Talk::new(ConversationConfig::default());
-    talk.input(ConversationInput::VoiceStarted).pass(500);
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO }).pass(500);
     talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
     assert_eq!(talk.actions(), [ConversationAction::Finalize]);
-    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::Final("I would like".into()));
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO })
+        .input(ConversationInput::Final("I would like".into()));
     talk.input(ConversationInput::Finalized);
     assert_eq!(talk.actions(), [], "the answer to the first request ends nothing");
     talk.pass(400).caller_says("a table for two");
@@ -125,7 +130,7 @@ fn a_barge_in_voids_what_was_not_heard_and_cuts_the_history_once() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("Tell me a story.").reply("Once upon a time. There was a king.");
     talk.make(1, 2_000).end(1).make(2, 2_000).actions();
-    talk.input(ConversationInput::VoiceStarted).pass(0);
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO }).pass(0);
     let turn = TurnId::new(1);
     assert_eq!(
         talk.actions(),
@@ -177,7 +182,7 @@ fn a_cough_shorter_than_the_minimum_interrupts_nothing() {
     let policy = BargeInPolicy::default().with_min_speech(Duration::from_millis(300));
     let mut talk = Talk::new(ConversationConfig::default().with_barge_in(policy));
     talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
-    talk.input(ConversationInput::VoiceStarted).pass(200);
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO }).pass(200);
     talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(5_000);
     talk.end(1).heard(1, "This is the answer.");
     assert_eq!(talk.events(), [ended(1, "This is the answer.", false)]);
@@ -223,7 +228,8 @@ fn a_sentence_given_up_half_voiced_counts_as_far_as_it_went() {
 fn a_voice_that_began_and_ended_in_one_burst_still_takes_the_floor() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
-    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::VoiceEnded { ago: Duration::ZERO });
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO })
+        .input(ConversationInput::VoiceEnded { ago: Duration::ZERO });
     assert!(talk.events().contains(&ConversationEvent::BargeIn { turn: TurnId::new(1) }));
 }
 
@@ -238,7 +244,8 @@ fn a_noise_that_is_no_words_is_no_turn() {
 #[test]
 fn every_wait_ends() {
     let mut talk = Talk::new(ConversationConfig::default());
-    talk.input(ConversationInput::VoiceStarted).input(ConversationInput::Partial("Hi".into()));
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO })
+        .input(ConversationInput::Partial("Hi".into()));
     talk.input(ConversationInput::VoiceEnded { ago: Duration::from_millis(200) }).pass(300);
     talk.actions();
     talk.pass(30_000);
@@ -259,4 +266,52 @@ fn every_wait_ends() {
     talk.pass(20_000).heard(1, "").heard(2, "");
     assert!(talk.events().contains(&ended(1, "", false)), "nothing was voiced, so nothing was heard");
     assert_eq!(talk.machine.history().iter().len(), 1, "an answer nobody heard was not given");
+}
+
+#[test]
+fn a_caller_who_says_nothing_is_asked_as_often_as_there_are_prompts() {
+    let config = ConversationConfig::default()
+        .with_idle_prompts(Duration::from_secs(8), ["Are you still there?", "I will hang up."]);
+    let mut talk = Talk::new(config);
+    talk.caller_says("Hello?")
+        .reply("How can I help?")
+        .make(1, 900)
+        .end(1)
+        .heard(1, "How can I help?")
+        .actions();
+    for (id, prompt) in [(2, "Are you still there?"), (3, "I will hang up.")] {
+        assert_eq!(talk.pass(7_999).spoken(), []);
+        assert_eq!(talk.pass(1).spoken(), [(id, prompt.to_owned(), Duration::ZERO)]);
+        talk.make(id, 900).end(id).heard(id, prompt).actions();
+    }
+    assert_eq!(talk.machine.poll_timeout(), None, "no prompt is left");
+    talk.caller_says("Yes.").reply("Good.").make(4, 500).end(4).heard(4, "Good.").actions();
+    assert_eq!(talk.pass(8_000).spoken()[0].1, "Are you still there?");
+}
+
+#[test]
+fn a_slow_responder_is_bridged_once() {
+    let config = ConversationConfig::default().with_filler(Duration::from_millis(900), "One moment, please.");
+    let mut talk = Talk::new(config.clone());
+    talk.caller_says("Hello?").actions();
+    assert_eq!(talk.pass(900).spoken()[0].1, "One moment, please.");
+    talk.make(1, 800).end(1);
+    assert!(!talk.events().iter().any(|event| matches!(event, ConversationEvent::Answering { .. })));
+    talk.reply("It is noon.").make(2, 700);
+    assert!(talk.events().iter().any(|event| matches!(event, ConversationEvent::Answering { .. })));
+    let mut talk = Talk::new(config);
+    talk.caller_says("Hello?").reply("It is noon.").pass(5_000);
+    assert_eq!(talk.spoken().len(), 1, "an answer in time needs no filler");
+}
+
+#[test]
+fn the_end_of_the_call_ends_every_turn() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Tell me a story.").reply("Once upon a time there was a king.").make(1, 3_000).end(1);
+    talk.input(ConversationInput::Say(Say::new("Wait."))).actions();
+    talk.heard(1, "Once").input(ConversationInput::HungUp);
+    assert_eq!(talk.events(), [ended(1, "Once", true), ended(2, "", true)]);
+    talk.caller_says("Hello?").pass(60_000);
+    assert_eq!(talk.actions(), [], "nobody is there");
+    assert_eq!(talk.machine.poll_timeout(), None);
 }
