@@ -89,7 +89,7 @@ fn read(path: &Path) -> Result<(InputRate, Bytes), ToolError> {
 }
 
 async fn synthesise(text: &str) -> Result<Bytes, ToolError> {
-    let gateway = Gateway::open(None).await?;
+    let gateway = Gateway::open(None, None).await?;
     let connector = gateway.connector(Service::Tts, "slng/deepgram/aura:2-en")?;
     let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz16000), "aura-2-thalia-en");
     let mut speaking = Speaking::begin(connector, config, text).await?;

@@ -266,6 +266,9 @@ pub struct SpeakArgs {
     /// Base URL of the SLNG gateway, such as wss://eu-west.api.slng.ai; the key comes from SLNG_API_KEY.
     #[arg(long, value_name = "URL", required_unless_present = "simulate")]
     pub slng: Option<String>,
+    /// Trust the certificates in this PEM file besides the public ones, such as `simulate slng`'s ca.pem.
+    #[arg(long, value_name = "FILE", requires = "slng")]
+    pub ca: Option<PathBuf>,
     /// Speech synthesis model.
     #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/aura:2-en")]
     pub model: String,
@@ -293,6 +296,9 @@ pub struct TranscribeArgs {
     /// Base URL of the SLNG gateway, such as wss://eu-west.api.slng.ai; the key comes from SLNG_API_KEY.
     #[arg(long, value_name = "URL", required_unless_present = "simulate")]
     pub slng: Option<String>,
+    /// Trust the certificates in this PEM file besides the public ones, such as `simulate slng`'s ca.pem.
+    #[arg(long, value_name = "FILE", requires = "slng")]
+    pub ca: Option<PathBuf>,
     /// Speech recognition model.
     #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/nova:3-en")]
     pub model: String,

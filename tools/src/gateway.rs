@@ -1,6 +1,8 @@
 //! The gateway a command speaks and hears through: a real one by its address, or the simulated one inside.
 
+use std::error::Error;
 use std::future::pending;
+use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -9,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use voxline_protocol::slng::{ConfigError, Service};
 use voxline_protocol::{CommandError, Secret};
 use voxline_session::{RetryPolicy, SessionError};
-use voxline_transport::{RoundTrip, WebSocketConfig, WebSocketConnector};
+use voxline_transport::{ClientTls, RoundTrip, TransportError, WebSocketConfig, WebSocketConnector};
 
 use crate::agent;
 use crate::error::{ToolError, chain};
@@ -21,25 +23,28 @@ use crate::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 pub(crate) struct Gateway {
     pub(crate) base: String,
     pub(crate) key: Secret,
+    tls: ClientTls,
     simulated: JoinSet<()>,
 }
 
 impl Gateway {
     /// The gateway at `base`, with the key from the environment; without a base, one of our own on loopback.
-    pub(crate) async fn open(base: Option<&str>) -> Result<Self, ToolError> {
+    /// `ca` names a file of certificates to trust besides the public ones.
+    pub(crate) async fn open(base: Option<&str>, ca: Option<&Path>) -> Result<Self, ToolError> {
         let mut simulated = JoinSet::new();
         let (base, key) = match base {
             Some(base) => (base.to_owned(), key_from_environment()?),
             None => (simulate(&mut simulated).await?, Secret::new("simulated").map_err(usage)?),
         };
-        Ok(Self { base, key, simulated })
+        let tls = ca.map_or_else(|| Ok(ClientTls::new()), trusting)?;
+        Ok(Self { base, key, tls, simulated })
     }
 
     /// A way to one service, which measures the network while it is in use.
     pub(crate) fn connector(&self, service: Service, model: &str) -> Result<WebSocketConnector, ToolError> {
         let endpoint = agent::endpoint(&self.base, service, model, &self.key).map_err(usage)?;
         let config = WebSocketConfig::new().with_ping_interval(Some(PING_INTERVAL));
-        Ok(WebSocketConnector::new(endpoint).with_config(config))
+        Ok(WebSocketConnector::new(endpoint).with_config(config).with_tls(self.tls.clone()))
     }
 
     /// Waits for the end of a simulated gateway, which is an error; a real one is not ours to watch.
@@ -85,12 +90,23 @@ impl From<GatewayError> for ToolError {
     fn from(error: GatewayError) -> Self {
         match &error {
             GatewayError::Command(_) | GatewayError::Config(_) => Self::Usage(chain(&error)),
+            GatewayError::Session(_) if is_untrusted(&error) => {
+                Self::Failed(format!("{}; a private issuer is trusted by --ca FILE", chain(&error)))
+            }
             GatewayError::BrokenOff { .. }
             | GatewayError::Session(_)
             | GatewayError::Silent { .. }
             | GatewayError::Unanswered => Self::Failed(chain(&error)),
         }
     }
+}
+
+/// Whether a certificate, or what else TLS found, is at the bottom of it.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    if let Some(TransportError::Tls { .. }) = error.downcast_ref() {
+        return true;
+    }
+    error.source().is_some_and(is_untrusted)
 }
 
 /// Links that were lost are dialled again for as long as somebody at a terminal would wait.
@@ -122,7 +138,7 @@ pub(crate) fn shares(whole: Duration, network: Option<Duration>) -> String {
 }
 
 /// A mistake in what was typed.
-pub(crate) fn usage(error: impl std::error::Error + 'static) -> ToolError {
+pub(crate) fn usage(error: impl Error + 'static) -> ToolError {
     ToolError::Usage(chain(&error))
 }
 
@@ -131,6 +147,14 @@ async fn simulate(tasks: &mut JoinSet<()>) -> Result<String, ToolError> {
     let (acceptor, url) = listened.map_err(|error| ToolError::failed("the simulated gateway", &error))?;
     tasks.spawn(async move { SlngSimulator::new(SlngSimulatorConfig::default()).serve(acceptor).await });
     Ok(url)
+}
+
+fn trusting(file: &Path) -> Result<ClientTls, ToolError> {
+    let refused = |error: &(dyn Error + 'static)| {
+        ToolError::Usage(format!("--ca: cannot use `{}`: {}; give a PEM file", file.display(), chain(error)))
+    };
+    let roots = std::fs::read(file).map_err(|error| refused(&error))?;
+    ClientTls::with_roots_from_pem(&roots).map_err(|error| refused(&error))
 }
 
 fn key_from_environment() -> Result<Secret, ToolError> {

@@ -30,7 +30,7 @@ use crate::run::{interrupted, listen};
 
 /// Serves until Ctrl-C, or until as many calls as were asked for have ended.
 pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
-    let mut gateway = Gateway::open(args.slng.as_deref()).await?;
+    let mut gateway = Gateway::open(args.slng.as_deref(), None).await?;
     let models = Models::new(&args.tts_model, &args.voice, &args.stt_model);
     let speech = Speech::new(&gateway.base, &gateway.key, &models).map_err(usage)?;
     let listener = listen(&args.listen).await?;

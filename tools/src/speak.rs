@@ -222,7 +222,7 @@ impl Speaking {
 pub(crate) async fn run(args: &SpeakArgs) -> Result<bool, ToolError> {
     let format = format(args)?;
     let config = TtsConfig::new(format, &args.voice);
-    let gateway = Gateway::open(args.slng.as_deref()).await?;
+    let gateway = Gateway::open(args.slng.as_deref(), args.ca.as_deref()).await?;
     let connector = gateway.connector(Service::Tts, &args.model)?;
     let round_trip = connector.round_trip();
     let mut file = SpeechWriter::create(&args.out, format.rate).map_err(|error| file_error(&error))?;

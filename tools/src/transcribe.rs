@@ -283,7 +283,7 @@ pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
         let words = format!("--speed is {}; give a number from {SLOWEST} to {FASTEST}", args.speed);
         return Err(ToolError::Usage(words));
     }
-    let gateway = Gateway::open(args.slng.as_deref()).await?;
+    let gateway = Gateway::open(args.slng.as_deref(), args.ca.as_deref()).await?;
     let connector = gateway.connector(Service::Stt, &args.model)?;
     let round_trip = connector.round_trip();
     let sound = wav.to_rate(RATE);

@@ -5,9 +5,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
-use voxline::net::{InMemory, Net};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use voxline::net::{InMemory, Loopback, Net};
 use voxline::simulate::recordings::Recording;
 use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use voxline::simulate::voice::{Decoder, Encoder, Tracker};
@@ -139,19 +141,7 @@ fn every_quirk_is_listed_with_its_meaning() {
 
 #[tokio::test]
 async fn the_simulated_gateway_serves_plain_and_tls_at_once() {
-    let dir = Scratch::new("certificates");
-    let mut simulator = Command::new(env!("CARGO_BIN_EXE_voxline"))
-        .args(["simulate", "slng", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"])
-        .args(["--tls-self-signed", dir.name(), "--key", "right"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(simulator.stderr.take().unwrap()).lines();
-    let urls: Vec<String> = lines
-        .map(Result::unwrap)
-        .filter_map(|line| Some(line.split_once("gateway at ")?.1.split_once("/v1")?.0.to_owned()))
-        .take(2)
-        .collect();
+    let (simulator, urls, dir) = simulated_gateway("certificates");
     let root = fs::read(dir.0.join("ca.pem")).unwrap();
     for (url, key) in [(&urls[0], "right"), (&urls[1], "right"), (&urls[1], "wrong")] {
         let url = format!("{}{}", url, Service::Tts.path("any/model:at-all"));
@@ -165,8 +155,78 @@ async fn the_simulated_gateway_serves_plain_and_tls_at_once() {
             Err(error) => assert!(key == "wrong" && format!("{error:?}").contains("401"), "{error:?}"),
         }
     }
-    simulator.kill().unwrap();
-    simulator.wait().unwrap();
+    drop(simulator);
+}
+
+#[test]
+fn a_private_gateways_certificate_is_trusted_when_it_is_named_and_only_then() {
+    let (simulator, [_, tls], dir) = simulated_gateway("private");
+    let ca = dir.0.join("ca.pem");
+    let file = Scratch::new("private.wav");
+    let speak = |ca: &[&str]| {
+        let args = ["speak", "Trust me.", "--slng", &tls, "-o", file.name()];
+        voxline(&[&args, ca].concat(), Some("right"))
+    };
+    let output = speak(&["--ca", ca.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let wav = Wav::read(&file.0).unwrap();
+    assert_eq!(decoded(&wav.to_rate(wav.rate()), wav.rate()), "Trust me.");
+    let args = ["transcribe", file.name(), "--slng", &tls, "--speed", "4", "--ca", ca.to_str().unwrap()];
+    let output = voxline(&args, Some("right"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "Trust me.", "{output:?}");
+
+    let refused = speak(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("certificate") && said.contains("--ca"), "{said}");
+    for (name, path) in [("no file", "/nowhere.pem"), ("no certificate", APPOINTMENT)] {
+        let refused = speak(&["--ca", path]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{name}: {said}");
+        assert!(said.contains("--ca") && said.contains(path) && said.contains("PEM"), "{name}: {said}");
+    }
+    drop(simulator);
+}
+
+/// Bytes that are no UTF-8 end a link, and cost nothing that was asked for.
+#[tokio::test]
+async fn a_peer_whose_text_is_no_utf_8_costs_a_link_and_no_speech() {
+    let (acceptor, base) = Loopback::default().listen("slng").await.unwrap();
+    let gateway = SlngSimulator::new(SlngSimulatorConfig::default());
+    tokio::spawn(async move { gateway.serve(acceptor).await });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let between = format!("ws://{}", listener.local_addr().unwrap());
+    let there = base.strip_prefix("ws://").unwrap().to_owned();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut here, _) = listener.accept().await.unwrap();
+            let mut there = TcpStream::connect(&there).await.unwrap();
+            tokio::spawn(async move {
+                if number == 0 {
+                    // The upgrade passes; then comes a text frame of one byte that is none.
+                    let mut head = [0; 1_024];
+                    let read = here.read(&mut head).await.unwrap();
+                    there.write_all(&head[..read]).await.unwrap();
+                    let read = there.read(&mut head).await.unwrap();
+                    here.write_all(&head[..read]).await.unwrap();
+                    here.write_all(&[0x81, 0x01, 0xff]).await.unwrap();
+                }
+                let _ = copy_bidirectional(&mut here, &mut there).await;
+            });
+        }
+    });
+    let endpoint = Endpoint::parse(&format!("{between}{}", Service::Tts.path("slng/some/model"))).unwrap();
+    let connector = WebSocketConnector::new(endpoint.with_bearer(Secret::new("k").unwrap()));
+    let mut speaking = Speaking::begin(connector, tts_config(), "Whole, and once.").await.unwrap();
+    let (mut speech, mut lost) = (Vec::new(), 0);
+    while let Some(spoken) = speaking.next().await.unwrap() {
+        match spoken {
+            Spoken::Audio(samples) => speech.extend(samples),
+            Spoken::LinkLost => lost += 1,
+            spoken @ (Spoken::Again | Spoken::Warning(_) | _) => panic!("{spoken:?}"),
+        }
+    }
+    assert_eq!((lost, decoded(&speech, RATE).as_str()), (1, "Whole, and once."));
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,6 +326,33 @@ async fn links_are_cut_by_the_seed() {
     }
     assert_eq!(ages[0], ages[1]);
     assert_ne!(ages[0], ages[2]);
+}
+
+/// The command that simulates, killed when it is dropped.
+struct Simulator(Child);
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A gateway of its own process, its plain and its TLS address, and the folder of its certificates.
+fn simulated_gateway(name: &str) -> (Simulator, [String; 2], Scratch) {
+    let dir = Scratch::new(name);
+    let mut simulator = Command::new(env!("CARGO_BIN_EXE_voxline"))
+        .args(["simulate", "slng", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"])
+        .args(["--tls-self-signed", dir.name(), "--key", "right"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(simulator.stderr.take().unwrap()).lines();
+    let urls = lines
+        .map(Result::unwrap)
+        .filter_map(|line| Some(line.split_once("gateway at ")?.1.split_once("/v1")?.0.to_owned()));
+    let urls: Vec<String> = urls.take(2).collect();
+    (Simulator(simulator), urls.try_into().unwrap(), dir)
 }
 
 /// A gateway in memory, and the way to one of its services.
