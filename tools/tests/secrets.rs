@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -20,8 +22,11 @@ use voxline::simulate::voice::Encoder;
 use voxline::{GatewayError, Speaking, Spoken, Transcribing};
 use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::Secret;
-use voxline_protocol::slng::{Quirks, Route, Service, SlngQuirk, TtsConfig};
-use voxline_transport::{Acceptor, Connector, Endpoint, Exchange, Key, WebSocketConfig, WebSocketConnector};
+use voxline_protocol::slng::{Quirks, Route, Service, SlngQuirk, TtsClient, TtsConfig, TtsEvent};
+use voxline_session::{Pool, PoolConfig};
+use voxline_transport::{
+    Acceptor, Connector, Endpoint, Exchange, Key, Proxy, WebSocketConfig, WebSocketConnector,
+};
 
 #[tokio::test]
 async fn a_key_is_shown_nowhere_whatever_goes_wrong() {
@@ -82,6 +87,9 @@ async fn a_key_is_shown_nowhere_whatever_goes_wrong() {
             .unwrap_err(),
     );
 
+    through_proxies(&base, &seen).await;
+    by_a_pool(&base, &refusing, &seen).await;
+
     // Everything that holds a key, printed.
     let speech = Speech::new(&base, &key, &Models::default()).unwrap();
     seen.note(&PhoneAgent::new(Loopback::default(), speech.clone(), EchoResponder::default()));
@@ -112,7 +120,11 @@ async fn a_key_is_shown_nowhere_whatever_goes_wrong() {
     let all = seen.all();
     assert!(all.matches("control").count() >= 5, "what is traced, logged and printed is not all seen: {all}");
     assert!(all.contains(ON_PURPOSE) && all.contains("401"), "the failures did not happen: {all}");
-    let shown: Vec<&str> = all.lines().filter(|line| line.contains(CANARY)).collect();
+    assert!(all.contains("407"), "no proxy refused: {all}");
+    // A password travels to a proxy in this form.
+    let encoded = base64_simd::STANDARD.encode_to_string(format!("{USER}:{CANARY}"));
+    let shown = |line: &&str| line.contains(CANARY) || line.contains(&encoded);
+    let shown: Vec<&str> = all.lines().filter(shown).collect();
     assert!(shown.is_empty(), "{shown:#?}");
 }
 
@@ -146,6 +158,73 @@ async fn new_dials_use_the_rotated_key_while_old_links_finish() {
     gateway.links(Service::Tts).cut();
     while after.next().await.unwrap().is_some() {}
     assert_eq!(used(), ["Bearer old", "Bearer new", "Bearer newer"]);
+}
+
+/// Proxies that are not there, that refuse, that hang up, and that cannot be addressed; each knows a password.
+async fn through_proxies(base: &str, seen: &Seen) {
+    for answer in [None, Some(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".as_slice()), Some(b"?")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = tokio::spawn(async move {
+            let (Some(answer), Ok((mut link, _))) = (answer, listener.accept().await) else { return };
+            let mut asked = [0; 4_096];
+            let read = link.read(&mut asked).await.unwrap();
+            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
+            assert!(asked.contains("proxy-authorization: basic "), "the password was not even sent");
+            link.write_all(answer).await.unwrap();
+        });
+        let proxies = [
+            Proxy::parse(&format!("http://{USER}:{CANARY}@{address}")).unwrap(),
+            Proxy::parse(&format!("http://{address}"))
+                .unwrap()
+                .with_basic(USER, Secret::new(CANARY).unwrap()),
+        ];
+        seen.note(&proxies);
+        let [first, _] = proxies;
+        let quick = WebSocketConfig::new().with_connect_timeout(Duration::from_millis(500));
+        let connector =
+            WebSocketConnector::new(endpoint(base, Service::Tts)).with_proxy(first).with_config(quick);
+        seen.note(&connector);
+        seen.error(&Speaking::begin(connector, tts_config(), TEXT).await.unwrap_err());
+        if answer.is_some() {
+            proxy.await.unwrap();
+        }
+    }
+    for url in
+        [format!("https://{USER}:{CANARY}@h"), format!("http://{USER}:{CANARY}\n@h"), CANARY.to_owned()]
+    {
+        if let Err(error) = Proxy::parse(&url) {
+            seen.error(&error);
+        }
+    }
+}
+
+/// A pool that lends, one that is refused, and one whose borrower panics.
+async fn by_a_pool(base: &str, refusing: &str, seen: &Seen) {
+    let pool = |base: &str| {
+        let machine = || TtsClient::new(tts_config(), tokio::time::Instant::now().into_std());
+        let is_ready = |event: &TtsEvent| matches!(event, TtsEvent::Ready { .. });
+        let config =
+            PoolConfig::new(2, is_ready).with_min_standby(1).with_acquire_limit(Duration::from_secs(5));
+        let connector =
+            WebSocketConnector::new(endpoint(base, Service::Tts).with_bearer(Secret::new(CANARY).unwrap()));
+        let pool = Pool::new(connector, machine, config);
+        seen.note(&pool);
+        seen.note(pool.connector());
+        pool
+    };
+    let lending = pool(base);
+    let mut lease = lending.acquire().await.unwrap();
+    seen.note(&lease);
+    seen.note(&lease.session());
+    let panicked = tokio::spawn(async move { panic!("{ON_PURPOSE}, with {lease:?}") }).await;
+    seen.error(&panicked.unwrap_err());
+    seen.note(&lending.status());
+    lending.close().await;
+    let refused = pool(refusing);
+    seen.error(&refused.acquire().await.unwrap_err());
+    refused.close().await;
+    seen.error(&refused.acquire().await.unwrap_err());
 }
 
 /// Sees every key that is used.
@@ -308,6 +387,7 @@ impl Visit for Fields {
 
 /// A key that stands nowhere else.
 const CANARY: &str = "slng_canary_7f3a9c51";
+const USER: &str = "proxy-user";
 const ON_PURPOSE: &str = "a panic on purpose";
 const TEXT: &str = "Is anybody there?";
 const RATE: SampleRate = SampleRate::Hz16000;
