@@ -154,6 +154,9 @@ pub struct ServeArgs {
     /// Speech recognition model.
     #[arg(long, value_name = "MODEL", default_value = "slng/deepgram/nova:3-en")]
     pub stt_model: String,
+    /// Synthesis links kept connected and ready for the next calls; the gateway counts each as a connection.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub standby: usize,
     /// Plivo's Auth Token, or several with commas while one is rotated: whatever it did not sign is refused.
     #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
     pub auth_token: Option<String>,

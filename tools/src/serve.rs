@@ -45,7 +45,8 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), ToolError> {
     tell_addresses(args, address, signed);
     let mut agent = PhoneAgent::new(Loopback::default(), speech, EchoResponder::default())
         .with_desk(desk)
-        .with_max_calls(args.max_calls);
+        .with_max_calls(args.max_calls)
+        .with_standby(args.standby);
     if let Some(account) = hang_up {
         agent = agent.with_hang_up(move |call| {
             let account = Arc::clone(&account);

@@ -7,15 +7,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use http::StatusCode;
 use tokio::task::JoinSet;
 use voxline_audio::AudioFormat;
 use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
-use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig};
+use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig, TtsEvent};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Responder, Session, SessionConfig, StreamEnd,
+    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Pool, PoolConfig, Responder, Session,
+    SessionConfig, StreamEnd,
 };
 use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
 
@@ -29,7 +31,7 @@ pub use speech::{Models, Speech, SpeechError};
 /// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
 ///
 /// Clones are the same agent.
-pub struct PhoneAgent<N, R> {
+pub struct PhoneAgent<N: Net, R> {
     net: N,
     speech: Speech,
     config: AgentConfig,
@@ -39,6 +41,7 @@ pub struct PhoneAgent<N, R> {
     lines: Arc<Lines>,
     hang_up: Option<HangUp>,
     observer: Observer,
+    standby: Option<Arc<Pool<TtsClient, N::Connector>>>,
 }
 
 /// Is told what happens, and on which call; calls are numbered from 1.
@@ -51,7 +54,18 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let desk = Arc::new(FrontDesk::open(Origin::FromRequest { forwarded: false }));
         let (config, observer) = (AgentConfig::default(), Arc::new(|_, _, _: &_| {}));
         let lines = Arc::new(Lines::new(MAX_CALLS));
-        Self { net, speech, config, responder, desk, lines, hang_up: None, lobby: None, observer }
+        Self {
+            net,
+            speech,
+            config,
+            responder,
+            desk,
+            lobby: None,
+            lines,
+            hang_up: None,
+            observer,
+            standby: None,
+        }
     }
 
     /// Uses other settings.
@@ -97,6 +111,25 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         observer: impl Fn(usize, Instant, &AgentEvent) + Send + Sync + 'static,
     ) -> Self {
         Self { observer: Arc::new(observer), ..self }
+    }
+
+    /// Keeps so many synthesis sessions connected and ready, for the next calls: their first sentence then waits for
+    /// no handshake, and no vendor that is slow to connect. Each is a connection that the gateway counts. A call
+    /// for which none is ready connects its own, as all do without a standby. To be said after
+    /// [`with_config`](Self::with_config), which says what they speak.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime.
+    #[must_use]
+    pub fn with_standby(self, sessions: usize) -> Self {
+        let (speech, format) = (self.speech.clone(), self.config.speech);
+        let machine = move || TtsClient::new(TtsConfig::new(format, speech.voice.clone()), now());
+        let config = PoolConfig::new(sessions, |event| matches!(event, TtsEvent::Ready { .. }))
+            .with_min_standby(sessions)
+            .with_session(self.session());
+        let connector = self.net.connector(self.speech.tts.clone());
+        let standby = (sessions > 0).then(|| Arc::new(Pool::new(connector, machine, config)));
+        Self { standby, ..self }
     }
 
     /// Takes calls until no more can come, or `calls` have ended. A stream that Plivo dials again reaches the call
@@ -231,8 +264,10 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// The agent of one call, numbered for the observer. Its speech connects while the call is being heard.
     pub fn agent(&self, number: usize, phone: Session<PlivoStream>) -> Agent<R> {
         let (config, now) = (&self.config, now());
-        let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
-        let tts = self.dial(tts, &self.speech.tts);
+        let tts = self.lease().unwrap_or_else(|| {
+            let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
+            self.dial(tts, &self.speech.tts)
+        });
         let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
             unreachable!("recognition takes linear audio at every rate")
         };
@@ -244,15 +279,26 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
 
     /// A session that connects while the call is already being heard.
     fn dial<M: Machine>(&self, machine: M, endpoint: &Endpoint) -> Session<M> {
-        let builder = Session::builder(machine)
-            .command_capacity(COMMANDS)
-            .limits(&self.speech.limits)
-            .retry(self.speech.retry.clone());
-        builder.start(self.net.connector(endpoint.clone()))
+        Session::builder(machine).config(self.session()).start(self.net.connector(endpoint.clone()))
+    }
+
+    /// A synthesis session that is ready now, if there is one. It is the call's own from then on: the pool counts
+    /// only what stands by.
+    fn lease(&self) -> Option<Session<TtsClient>> {
+        let lease = self.standby.as_ref()?.acquire().now_or_never()?.ok()?;
+        Some(lease.into_parts().0)
+    }
+
+    fn session(&self) -> SessionConfig {
+        let mut session = SessionConfig::default();
+        session.command_capacity = COMMANDS;
+        session.limits = self.speech.limits.clone();
+        session.retry = self.speech.retry.clone();
+        session
     }
 }
 
-impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
+impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
     fn clone(&self) -> Self {
         Self {
             net: self.net.clone(),
@@ -264,11 +310,12 @@ impl<N: Clone, R: Clone> Clone for PhoneAgent<N, R> {
             lines: Arc::clone(&self.lines),
             hang_up: self.hang_up.clone(),
             observer: Arc::clone(&self.observer),
+            standby: self.standby.clone(),
         }
     }
 }
 
-impl<N: fmt::Debug, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
+impl<N: Net, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PhoneAgent")
             .field("net", &self.net)

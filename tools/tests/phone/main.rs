@@ -8,4 +8,5 @@
 
 mod fade;
 mod redial;
+mod standby;
 mod world;
