@@ -3,7 +3,7 @@
 //! Levels are linear, 1.0 being full scale; [`to_dbfs`] turns them into decibels. By that measure a full-scale
 //! sine has a peak of 0 dBFS and an RMS of −3 dBFS.
 
-use crate::simd::{Kernel, widest, widest_of};
+use crate::simd::{dot, widest};
 
 /// The largest magnitude; 0 for an empty frame. NaN counts as silence.
 #[must_use]
@@ -30,35 +30,6 @@ pub fn rms(frame: &[f32]) -> f32 {
 #[must_use]
 pub fn energy(frame: &[f32]) -> f32 {
     dot(frame, frame)
-}
-
-/// The sum of products of two runs of equal length.
-///
-/// Kept as sixteen partial sums: a float sum in strict order is one long chain the compiler may not split.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    widest_of(SumOfProducts { a, b })
-}
-/// See [`dot`].
-struct SumOfProducts<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-}
-
-impl Kernel for SumOfProducts<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run(self) -> f32 {
-        let Self { a, b } = self;
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        let mut sums = [0.0_f32; LANES];
-        for (a, b) in a.iter().zip(b) {
-            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-                *sum += a * b;
-            }
-        }
-        sums.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| a * b)).sum()
-    }
 }
 
 /// 20 log₁₀ of a linear level, never under [`FLOOR_DBFS`].
