@@ -81,12 +81,10 @@ fn heard(line: &[f32], rate: SampleRate) -> String {
     digits
 }
 
-const RATES: [SampleRate; 2] = [SampleRate::Hz8000, SampleRate::Hz16000];
-
 #[test]
 fn every_key_is_heard_at_every_level_twist_and_offset_within_the_limits() {
     let mut shift = 0;
-    for rate in RATES {
+    for rate in SampleRate::ALL {
         for digit in Digit::ALL {
             for dbfs in [-6.0, -15.0, -28.0] {
                 for twist_db in [-8.0, -4.0, 0.0, 4.0] {
@@ -106,7 +104,7 @@ fn every_key_is_heard_at_every_level_twist_and_offset_within_the_limits() {
 
 #[test]
 fn keys_are_heard_through_noise_15_db_below_them() {
-    for rate in RATES {
+    for rate in SampleRate::ALL {
         for digit in Digit::ALL {
             for shift in 0..8 {
                 let press = Press { milliseconds: 50, dbfs: -15.0, ..Press::new(digit, rate) };
@@ -120,7 +118,7 @@ fn keys_are_heard_through_noise_15_db_below_them() {
 
 #[test]
 fn the_same_key_twice_is_two_keys_and_a_short_gap_is_none() {
-    for rate in RATES {
+    for rate in SampleRate::ALL {
         for digit in Digit::ALL {
             for shift in 0..10 {
                 let shift = shift * rate.hz() as usize / 1_000;
@@ -136,7 +134,7 @@ fn the_same_key_twice_is_two_keys_and_a_short_gap_is_none() {
 
 #[test]
 fn what_is_too_short_off_frequency_or_twisted_is_no_key() {
-    for rate in RATES {
+    for rate in SampleRate::ALL {
         for digit in Digit::ALL {
             for shift in 0..10 {
                 let shift = shift * rate.hz() as usize / 1_000;

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use super::{COLUMNS_HZ, Digit, ROWS_HZ};
 use crate::SampleRate;
-use crate::level::{dot, energy};
-use crate::simd::{Kernel, widest_of};
+use crate::level::energy;
+use crate::simd::{Kernel, dot, widest_of};
 use crate::tame::tame;
 
 /// What a [`DtmfDetector`] heard. Positions count samples from the start of the stream, within some 5 ms.
@@ -32,7 +32,8 @@ pub enum DtmfEvent {
 
 /// Finds key signals in a stream, by the rules of telephone receivers (ITU-T Q.24).
 ///
-/// Every 10 ms it takes the spectrum of the last 20 ms at the eight frequencies and asks: is there one tone of each
+/// Key signals lie under 1.7 kHz, so at higher rates it listens to means of samples at 8 to 15 kHz. Every 10 ms it
+/// takes the spectrum of the last 20 ms at the eight frequencies and asks: is there one tone of each
 /// group, well over its neighbours; are both loud enough, and neither much louder than the other (twist: high over low
 /// by 4 dB, low over high by 8 dB, and 2 dB of grace); is there little else, and nothing at their
 /// harmonics, where a voice has plenty? Between two such spectra the phases must advance as those frequencies do, within 2.5 %
@@ -59,12 +60,15 @@ pub enum DtmfEvent {
 #[derive(Clone)]
 pub struct DtmfDetector {
     table: &'static Table,
-    /// The last 20 ms, its first `filled` samples valid.
+    /// Samples of the mean that is not whole yet, the first `waits` of them valid.
+    waiting: Box<[f32]>,
+    waits: usize,
+    /// The last 20 ms of means, its first `filled` valid.
     window: Box<[f32]>,
     /// Its even part, then its odd part.
     folded: Box<[f32]>,
     filled: usize,
-    /// Samples seen up to the end of the window.
+    /// Samples heard up to the end of the window.
     position: u64,
     last: Option<Candidate>,
     /// Windows in a row that agreed with the last one.
@@ -81,20 +85,47 @@ impl DtmfDetector {
         let table = Table::shared(rate);
         let window = vec![0.0; 2 * table.hop].into_boxed_slice();
         let folded = window.clone();
-        Self { table, window, folded, filled: 0, position: 0, last: None, hits: 0, misses: 0, down: None }
+        let waiting = vec![0.0; table.pool].into_boxed_slice();
+        Self {
+            table,
+            waiting,
+            waits: 0,
+            window,
+            folded,
+            filled: 0,
+            position: 0,
+            last: None,
+            hits: 0,
+            misses: 0,
+            down: None,
+        }
     }
 
     /// Takes a run of any length and tells what it heard in it.
     pub fn process(&mut self, mut samples: &[f32], mut on_event: impl FnMut(DtmfEvent)) {
+        let pool = self.table.pool;
         while !samples.is_empty() {
+            // As many whole means as there is room for, or one from what waits and what is new.
             let space = &mut self.window[self.filled..];
-            let (now, later) = samples.split_at(samples.len().min(space.len()));
-            for (to, from) in space.iter_mut().zip(now) {
-                *to = tame(*from);
+            let means = if self.waits == 0 { space.len().min(samples.len() / pool) } else { 0 };
+            if means > 0 {
+                let (now, later) = samples.split_at(means * pool);
+                average(now, pool, &mut space[..means]);
+                (samples, self.filled) = (later, self.filled + means);
+                self.position += now.len() as u64;
+            } else {
+                let lacking = &mut self.waiting[self.waits..];
+                let (now, later) = samples.split_at(samples.len().min(lacking.len()));
+                lacking[..now.len()].copy_from_slice(now);
+                (samples, self.waits) = (later, self.waits + now.len());
+                if self.waits < pool {
+                    return;
+                }
+                average(&self.waiting, pool, &mut space[..1]);
+                self.waits = 0;
+                self.filled += 1;
+                self.position += pool as u64;
             }
-            self.filled += now.len();
-            self.position += now.len() as u64;
-            samples = later;
             if self.filled == self.window.len() {
                 let candidate = self.table.candidate(&self.window, &mut self.folded);
                 self.judge(candidate, &mut on_event);
@@ -106,7 +137,7 @@ impl DtmfDetector {
 
     /// Forgets the stream; a key that is down is not told to have ended.
     pub fn reset(&mut self) {
-        (self.filled, self.position) = (0, 0);
+        (self.waits, self.filled, self.position) = (0, 0, 0);
         (self.last, self.down) = (None, None);
         (self.hits, self.misses) = (0, 0);
     }
@@ -118,7 +149,7 @@ impl DtmfDetector {
             (Some(_), _) => 1,
             (None, _) => 0,
         };
-        let hop = self.table.hop as u64;
+        let hop = (self.table.hop * self.table.pool) as u64;
         let heard = candidate.map(|now| now.digit);
         if let Some(digit) = self.down {
             self.misses = if heard == Some(digit) { 0 } else { self.misses + 1 };
@@ -162,7 +193,7 @@ struct Candidate {
 }
 
 /// One frequency of the spectrum, its phase referred to the middle of the window.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Bin {
     cosine: f32,
     sine: f32,
@@ -198,7 +229,9 @@ struct Tone {
 /// What depends on the rate alone.
 #[derive(Debug)]
 struct Table {
-    /// 10 ms; the window is two of them.
+    /// Samples of one mean.
+    pool: usize,
+    /// 10 ms of means; the window is two of them.
     hop: usize,
     /// A Hann window from its middle outwards.
     window: Vec<f32>,
@@ -218,15 +251,21 @@ impl Table {
     }
 
     fn new(rate: SampleRate) -> Self {
-        let hop = rate.hz() as usize / 100;
+        let frame = rate.hz() as usize / 100;
+        let most = rate.hz() as usize / 8_000;
+        let pool = (1..=most).rev().find(|pool| frame.is_multiple_of(*pool)).unwrap_or(1);
+        let hop = frame / pool;
         // No sample stands in the very middle of an even window: they lie half a sample to its sides.
         let time = |index: usize| index as f64 + 0.5;
         let hann = |index| 0.5 + 0.5 * (PI * time(index) / hop as f64).cos();
         let window: Vec<f32> = (0..hop).map(|index| hann(index) as f32).collect();
         let tones_hz: Vec<f64> = ROWS_HZ.into_iter().chain(COLUMNS_HZ).map(f64::from).collect();
-        let angle = |hz: f64, samples: f64| TAU * hz * samples / f64::from(rate.hz());
+        let angle = |hz: f64, means: f64| TAU * hz * means * pool as f64 / f64::from(rate.hz());
         let wave = |hz: f64, part: fn(f64) -> f64| {
-            (0..hop).map(|index| part(angle(hz, time(index))) as f32).collect::<Vec<_>>()
+            // What a mean takes off at this frequency is put back.
+            let half = angle(hz, 0.5);
+            let gain = half.sin() / (pool as f64 * (half / pool as f64).sin());
+            (0..hop).map(|index| (part(angle(hz, time(index))) / gain) as f32).collect::<Vec<_>>()
         };
         let cosines_and_sines: [Vec<f32>; 16] =
             core::array::from_fn(|at| wave(tones_hz[at % 8], if at < 8 { f64::cos } else { f64::sin }));
@@ -244,7 +283,7 @@ impl Table {
         // A sine of amplitude one: its bin is Σw ⁄ 2, its windowed energy Σw² ⁄ 2, each sum over both halves.
         let (sum, squares) = (2.0 * window.iter().sum::<f32>(), 2.0 * energy(&window));
         let pure = (sum / 2.0) * (sum / 2.0) / (squares / 2.0);
-        Self { hop, window, waves, tones, pure }
+        Self { pool, hop, window, waves, tones, pure }
     }
 
     /// The key a window seems to hold.
@@ -258,13 +297,14 @@ impl Table {
             return None;
         }
         let (even, odd) = folded.split_at(self.hop);
-        let bins = widest_of(Spectrum { even, odd, waves: &self.waves });
-        let row = strongest(&bins[..4])?;
-        let column = strongest(&bins[4..])?;
+        let [cosines, sines] = widest_of(Spectrum { even, odd, waves: &self.waves });
+        let bin = |tone: usize| Bin { cosine: cosines[tone], sine: sines[tone] };
+        let row = strongest([0, 1, 2, 3].map(|tone| bin(tone).power()))?;
+        let column = strongest([4, 5, 6, 7].map(|tone| bin(tone).power()))?;
         let candidate = Candidate {
             digit: Digit { row, column },
-            low: bins[usize::from(row)],
-            high: bins[4 + usize::from(column)],
+            low: bin(usize::from(row)),
+            high: bin(4 + usize::from(column)),
         };
         let (low, high) = (candidate.low.power(), candidate.high.power());
         let balanced = high <= low * FORWARD_TWIST && low <= high * REVERSE_TWIST;
@@ -293,6 +333,38 @@ impl Table {
     }
 }
 
+/// Fills `means` with those of runs of `pool` samples.
+fn average(samples: &[f32], pool: usize, means: &mut [f32]) {
+    match pool {
+        1 => widest_of(Average::<1> { samples, means }),
+        2 => widest_of(Average::<2> { samples, means }),
+        3 => widest_of(Average::<3> { samples, means }),
+        4 => widest_of(Average::<4> { samples, means }),
+        6 => widest_of(Average::<6> { samples, means }),
+        _ => unreachable!("no rate has another divisor of its 10 ms up to its 8,000ths"),
+    }
+}
+
+struct Average<'a, const POOL: usize> {
+    samples: &'a [f32],
+    means: &'a mut [f32],
+}
+
+impl<const POOL: usize> Kernel for Average<'_, POOL> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (mean, run) in self.means.iter_mut().zip(self.samples.as_chunks::<POOL>().0) {
+            let mut sum = 0.0;
+            for sample in run {
+                sum += tame(*sample);
+            }
+            *mean = sum / POOL as f32;
+        }
+    }
+}
+
 /// Splits a window about its middle into its even and its odd part, from the middle outwards: half the
 /// multiplications of a spectrum, since cosines see only the one and sines only the other.
 struct Fold<'a> {
@@ -316,7 +388,7 @@ impl Kernel for Fold<'_> {
         }
     }
 }
-/// The eight frequencies of a folded window.
+/// The eight frequencies of a folded window: their cosines, then their sines.
 struct Spectrum<'a> {
     even: &'a [f32],
     odd: &'a [f32],
@@ -324,10 +396,10 @@ struct Spectrum<'a> {
 }
 
 impl Kernel for Spectrum<'_> {
-    type Output = [Bin; 8];
+    type Output = [[f32; 8]; 2];
 
     #[inline(always)]
-    fn run(self) -> [Bin; 8] {
+    fn run(self) -> [[f32; 8]; 2] {
         let Self { even, odd, waves } = self;
         // Four sets of sums, for the latency of the additions.
         let mut sums = [[0.0_f32; 16]; 4];
@@ -343,16 +415,16 @@ impl Kernel for Spectrum<'_> {
             }
         }
         let total = |wave: usize| (sums[0][wave] + sums[1][wave]) + (sums[2][wave] + sums[3][wave]);
-        core::array::from_fn(|wave| Bin { cosine: total(wave), sine: total(8 + wave) })
+        [core::array::from_fn(total), core::array::from_fn(|wave| total(8 + wave))]
     }
 }
 
-/// The bin of a group that stands well over the three others.
-fn strongest(group: &[Bin]) -> Option<u8> {
-    let power = |index: u8| group[usize::from(index)].power();
-    let best = (0..4).fold(0, |best, index| if power(index) > power(best) { index } else { best });
-    let alone = (0..4).all(|index| index == best || power(index) * NEIGHBOUR <= power(best));
-    alone.then_some(best)
+/// The tone of a group that stands well over the three others, by their powers.
+fn strongest(powers: [f32; 4]) -> Option<u8> {
+    let best = powers.iter().copied().fold(0.0, f32::max);
+    let weak = powers.map(|power| power * NEIGHBOUR <= best);
+    let alone = weak.iter().filter(|weak| **weak).count() == 3;
+    (0..4).find(|tone| alone && !weak[usize::from(*tone)])
 }
 
 /// Windows in a row that make a key, or its end: 40 ms of tone always hold three, and so does a pause of 40 ms,
