@@ -30,6 +30,21 @@ use inbound::TrackClock;
 /// heard goes back to the head of the queue and leaves again once Plivo has dialled a new link for
 /// the same call.
 ///
+/// What Plivo gets wrong, or whoever pretends to be Plivo, does not end the call where it can go on:
+///
+/// | what arrives | what is told | and then |
+/// | --- | --- | --- |
+/// | `media` before `start` | [`Unexpected`](PlivoEvent::Unexpected) | it is left out |
+/// | half a sample at the end of linear audio | [`Garbled`](PlivoEvent::Garbled) | the whole samples are taken |
+/// | a WAV header, rubbish in base64, no JSON, over 64 KB | [`Garbled`](PlivoEvent::Garbled) | the message is left out |
+/// | base64 without padding | nothing | it is audio |
+/// | an unknown track or message type, `start` twice | [`Unhandled`](PlivoEvent::Unhandled) | it is left out |
+/// | a second `start` in another format | [`Cleared`](PlivoEvent::Cleared) by `Restart`, `Started` | the new format counts |
+/// | timestamps that leap by a minute or go back | nothing | only counts tell holes |
+/// | `start` of another call, or in a format unknown to us | an error | the link is closed by policy (1008) |
+///
+/// Forged and replayed requests never come this far: see [`SignatureError`](super::SignatureError).
+///
 /// ```
 /// use std::time::Instant;
 /// use voxline_protocol::plivo::{PlivoConfig, PlivoEvent, PlivoStream};
