@@ -14,7 +14,9 @@ use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::agenthuman::{
     AvatarClient, AvatarClientConfig, AvatarCommand, AvatarSession, InputRate,
 };
-use voxline_protocol::plivo::{PlivoCaller, PlivoCallerConfig, PlivoCommand, PlivoConfig, PlivoStream};
+use voxline_protocol::plivo::{
+    HeardLedger, PlivoCaller, PlivoCallerConfig, PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream,
+};
 use voxline_protocol::slng::{SttClient, SttCommand, SttConfig, TtsClient, TtsCommand, TtsConfig};
 use voxline_protocol::{Input, Machine, Message, Secret, UtteranceId};
 
@@ -26,6 +28,7 @@ criterion_group!(
     media_in,
     play_audio_out,
     call_second,
+    ledger_update,
     stt_frame_out,
     tts_audio_in,
     avatar_speech_out,
@@ -130,6 +133,30 @@ fn call_second(c: &mut Criterion) {
         }
         stream.handle_command(now, PlivoCommand::Checkpoint("mark".into())).unwrap();
         drain(&mut stream);
+    });
+}
+
+/// A sentence of two seconds through the heard account: its text, 100 frames, a word time for each five, its mark
+/// acknowledged, and what was heard of it taken.
+fn ledger_update(c: &mut Criterion) {
+    let (mut ledger, mut now, mut utterance) =
+        (HeardLedger::new(AudioFormat::PHONE), Instant::now(), UtteranceId::FIRST);
+    measure(c, "plivo heard ledger over a sentence of 100 frames", || {
+        utterance = utterance.next();
+        ledger.text(
+            utterance,
+            black_box("You can come on Friday at ten, or on Monday at noon, whichever you like."),
+        );
+        for frame in 0..100_u32 {
+            now += FRAME;
+            ledger.audio(now, utterance, 160);
+            if frame % 5 == 0 {
+                ledger.word(utterance, FRAME * frame, (frame / 5 * 3) as usize);
+            }
+        }
+        let mark = ledger.finish(utterance);
+        ledger.handle(now, &PlivoEvent::Played(mark));
+        black_box(ledger.take().unwrap());
     });
 }
 
