@@ -50,12 +50,23 @@ pub struct HeardBlock {
 }
 
 impl<C: Connector> Caller<C> {
-    /// Dials, and is on the phone.
+    /// Dials, three times at most as Plivo does, and is on the phone.
     ///
     /// # Errors
-    /// The stream's address cannot be reached, or refuses.
+    /// The stream's address cannot be reached, or refuses: why the last dial failed.
     pub async fn dial(connector: C, config: PlivoCallerConfig) -> Result<Self, TransportError> {
-        let link = connector.connect().await?;
+        let mut dials = 1;
+        let link = loop {
+            match connector.connect().await {
+                Ok(link) => break link,
+                Err(error) if dials == DIALS => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "dial {dials} of {DIALS} failed");
+                    dials += 1;
+                    sleep(config.redial_delay).await;
+                }
+            }
+        };
         let format = config.format;
         let grace = config.redial_delay + DIAL_PATIENCE;
         let machine = PlivoCaller::new(config, now());
@@ -112,7 +123,7 @@ impl<C: Connector> Caller<C> {
                     self.hear(&frame.audio);
                     return Ok(Some(()));
                 }
-                CallerEvent::Redial { after, .. } => self.redial(after).await,
+                CallerEvent::Redial { attempt, after } => self.redial(attempt, after).await,
                 CallerEvent::Rejected { code, detail } => {
                     tracing::warn!(%code, detail, "the agent sent what Plivo refuses");
                 }
@@ -221,11 +232,18 @@ impl<C: Connector> Caller<C> {
         }
     }
 
-    async fn redial(&self, after: Duration) {
-        sleep(after).await;
-        // The machine counts the attempts and gives up; a failed one is noticed by its own limit.
-        if let Ok(link) = self.connector.connect().await {
-            let _ = self.adopter.adopt(link).await;
+    /// Dials again, as often as is left. When no dial succeeds, the machine's own limit ends the stream.
+    async fn redial(&self, attempt: u32, after: Duration) {
+        for dial in attempt..DIALS {
+            sleep(after).await;
+            match self.connector.connect().await {
+                Ok(link) => {
+                    // A call that is over needs no link.
+                    let _ = self.adopter.adopt(link).await;
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "dialling again failed, {dial} of {}", DIALS - 1),
+            }
         }
     }
 }
@@ -273,7 +291,51 @@ fn now() -> Instant {
 
 /// Plivo's own.
 const FRAME: Duration = Duration::from_millis(20);
+/// What Plivo grants a stream's address, and once connected a stream: the first dial and two more.
+const DIALS: u32 = 3;
 /// How long a redialled link may take to open.
 const DIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// −60 dBFS: under it, a telephone is silent.
 const SOUND: u16 = 33;
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use voxline_transport::memory::Network;
+    use voxline_transport::{Acceptor, Endpoint, Exchange, text_response};
+
+    use super::*;
+
+    /// Dials an address that refuses so often; tells whether it got through and when.
+    async fn dial(refusals: usize) -> (Result<(), u16>, Duration) {
+        let network = Network::new(8);
+        let mut listener = network.listen("agent").unwrap();
+        let answering = async {
+            for _ in 0..refusals {
+                let exchange = listener.accept().await.unwrap();
+                exchange.respond(text_response(StatusCode::SERVICE_UNAVAILABLE, "")).await.unwrap();
+            }
+            let link = listener.accept().await.unwrap().upgrade().await;
+            std::future::pending::<()>().await;
+            drop(link);
+        };
+        let connector = network.connector(Endpoint::parse("ws://agent/stream").unwrap());
+        let began = tokio::time::Instant::now();
+        let dialled = tokio::select! {
+            () = answering => unreachable!("it answers for ever"),
+            dialled = Caller::dial(connector, PlivoCallerConfig::new("call", "stream")) => dialled,
+        };
+        let refused = |error| {
+            let TransportError::Refused { status, .. } = error else { panic!("{error}") };
+            status
+        };
+        (dialled.map(drop).map_err(refused), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_dialled_three_times_a_second_apart() {
+        for (refusals, outcome, seconds) in [(0, Ok(()), 0), (2, Ok(()), 2), (3, Err(503), 2)] {
+            assert_eq!(dial(refusals).await, (outcome, Duration::from_secs(seconds)), "{refusals} refusals");
+        }
+    }
+}
