@@ -21,7 +21,7 @@ mod source;
 mod supervisor;
 
 pub use agent::{
-    Agent, AgentConfig, AgentError, AgentEvent, AgentHandle, Leg, LegEvent, StreamEnd, StreamRecord,
+    Agent, AgentConfig, AgentError, AgentEvent, AgentHandle, Leg, LegEvent, Output, StreamEnd, StreamRecord,
 };
 pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, AvatarSeat, Journal};
 pub use breaker::Breaker;

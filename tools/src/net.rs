@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use voxline_transport::memory::{MemoryConnector, MemoryListener, Network};
 use voxline_transport::{
-    Acceptor, ClientTls, Connector, Endpoint, ListenError, ListenerConfig, WebSocketConfig,
-    WebSocketConnector, WebSocketListener,
+    Acceptor, ClientTls, Connector, Endpoint, HttpClient, ListenError, ListenerConfig, Requester,
+    WebSocketConfig, WebSocketConnector, WebSocketListener,
 };
 
 /// A place to listen and to dial from.
@@ -16,6 +16,8 @@ pub trait Net: fmt::Debug + Clone + Send + Sync + 'static {
     type Acceptor: Acceptor;
     /// Dials.
     type Connector: Connector;
+    /// Carries requests.
+    type Requester: Requester;
 
     /// Listens under a name, and says at which base URL it is dialled.
     ///
@@ -28,6 +30,9 @@ pub trait Net: fmt::Debug + Clone + Send + Sync + 'static {
 
     /// A way to `endpoint`.
     fn connector(&self, endpoint: Endpoint) -> Self::Connector;
+
+    /// Who carries requests.
+    fn requester(&self) -> Self::Requester;
 }
 
 /// Sockets on 127.0.0.1, on ports the system chooses, and dials to anywhere.
@@ -39,6 +44,7 @@ pub struct Loopback {
 impl Net for Loopback {
     type Acceptor = WebSocketListener;
     type Connector = WebSocketConnector;
+    type Requester = HttpClient;
 
     async fn listen(&self, _name: &str) -> Result<(WebSocketListener, String), ListenError> {
         let listener = WebSocketListener::bind("127.0.0.1:0").await?.with_config(listener_config());
@@ -50,6 +56,10 @@ impl Net for Loopback {
         WebSocketConnector::new(endpoint)
             .with_config(WebSocketConfig::new().with_ping_interval(Some(SPEECH_PING)))
             .with_tls(self.tls.clone())
+    }
+
+    fn requester(&self) -> HttpClient {
+        HttpClient::new()
     }
 }
 
@@ -74,6 +84,7 @@ impl Default for InMemory {
 impl Net for InMemory {
     type Acceptor = MemoryListener;
     type Connector = MemoryConnector;
+    type Requester = Network;
 
     async fn listen(&self, name: &str) -> Result<(MemoryListener, String), ListenError> {
         Ok((self.0.listen(name)?, format!("ws://{name}")))
@@ -81,6 +92,10 @@ impl Net for InMemory {
 
     fn connector(&self, endpoint: Endpoint) -> MemoryConnector {
         self.0.connector(endpoint)
+    }
+
+    fn requester(&self) -> Network {
+        self.0.clone()
     }
 }
 

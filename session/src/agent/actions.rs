@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use voxline_protocol::UtteranceId;
-use voxline_protocol::plivo::PlivoCommand;
+use voxline_protocol::plivo::{HeardUtterance, PlivoCommand};
 use voxline_protocol::slng::{SttCommand, TtsCommand};
 
 use super::Agent;
@@ -38,28 +38,16 @@ impl<R: Responder> Agent<R> {
                 self.speak(utterance, text, skip, again);
             }
             ConversationAction::Abandon { utterance } => {
-                if let Some(voice) = &mut self.voice {
-                    voice.give_up(now(), utterance);
-                }
+                self.voice.give_up(now(), utterance);
                 // A session that has ended holds nothing.
                 let _ = self.tts.sender.interrupt(TtsCommand::Clear);
             }
             ConversationAction::Mark { utterance } => {
-                if let Some(voice) = &mut self.voice {
-                    voice.finish(now(), utterance);
-                }
+                self.voice.finish(now(), utterance);
             }
             ConversationAction::Interrupt { turn, pattern } => self.interrupt(turn, pattern),
-            ConversationAction::Pause { turn } => {
-                if let Some(voice) = &mut self.voice {
-                    voice.pause(turn);
-                }
-            }
-            ConversationAction::Resume { .. } => {
-                if let Some(voice) = &mut self.voice {
-                    voice.resume(now());
-                }
-            }
+            ConversationAction::Pause { turn } => self.voice.pause(turn),
+            ConversationAction::Resume { .. } => self.voice.resume(now()),
             ConversationAction::Tell(ConversationEvent::Answering { turn, mut shares }) => {
                 let round_trip = self.round_trip.as_ref().and_then(|link| link.borrow().get());
                 shares.network = round_trip.unwrap_or_default();
@@ -70,12 +58,12 @@ impl<R: Responder> Agent<R> {
     }
 
     fn speak(&mut self, utterance: UtteranceId, text: String, skip: Duration, again: bool) {
-        let Some(voice) = &mut self.voice else {
+        if !self.voice.is_up() {
             // Nobody is on the phone yet.
             let unheard = ConversationInput::Heard { utterance, text: String::new(), complete: false };
             return self.conversation.handle_input(now(), unheard);
-        };
-        voice.begin(utterance, &text, again, skip);
+        }
+        self.voice.begin(utterance, &text, again, skip);
         let sent = self.tts.sender.try_send(TtsCommand::Speak { utterance, text });
         self.check_sent(Leg::Tts, &sent);
         let sent = self.tts.sender.try_send(TtsCommand::Flush);
@@ -83,39 +71,45 @@ impl<R: Responder> Agent<R> {
     }
 
     fn interrupt(&mut self, turn: TurnId, pattern: BargeInPattern) {
-        if let Some(voice) = &mut self.voice {
-            voice.interrupt(turn, pattern);
-        }
+        self.voice.interrupt(turn, pattern);
         // A session that has ended has nothing left to clear, and tells of its end on its own stream.
         let _ = self.tts.sender.interrupt(TtsCommand::Clear);
     }
 
-    /// Gives the phone what the voice has for it, as far as there is room, and the conversation what was heard.
+    /// Gives phone and avatar what the voice has for them, as far as there is room, and the conversation what was
+    /// heard.
     pub(super) fn flush_voice(&mut self) {
-        let Some(voice) = &mut self.voice else { return };
-        while let Some(heard) = voice.poll_heard() {
-            let input = ConversationInput::Heard {
-                utterance: heard.utterance,
-                text: heard.text,
-                complete: heard.complete,
-            };
-            self.conversation.handle_input(now(), input);
+        self.voice.handle_timeout(now());
+        while let Some(heard) = self.voice.poll_heard() {
+            self.on_heard(heard);
         }
-        while let Some(Silence { turn, tail }) = voice.poll_silence() {
+        while let Some(Silence { turn, tail }) = self.voice.poll_silence() {
             self.conversation.handle_input(now(), ConversationInput::Silent { turn, tail });
         }
-        while let Some((command, overtakes)) = voice.poll_command() {
+        while let Some(command) = self.voice.poll_avatar() {
+            let Some(avatar) = &self.avatar else { break };
+            if let Err(command) = avatar.try_command(command) {
+                self.voice.put_back_avatar(command);
+                break;
+            }
+        }
+        while let Some((command, overtakes)) = self.voice.poll_phone() {
             let bytes = if let PlivoCommand::Play(sound) = &command { sound.len() as u64 } else { 0 };
             if overtakes {
                 // A session that has ended has nothing left to clear, and tells of its end on its own stream.
                 let _ = self.phone.sender.interrupt(command);
             } else if let Err(TrySendError::Full(command)) = self.phone.sender.try_send(command) {
-                voice.put_back(command);
+                self.voice.put_back_phone(command);
                 return;
             }
             if let Some(record) = &mut self.record {
                 record.bytes_out += bytes;
             }
         }
+    }
+
+    pub(super) fn on_heard(&mut self, heard: HeardUtterance) {
+        let HeardUtterance { utterance, text, complete, .. } = heard;
+        self.conversation.handle_input(now(), ConversationInput::Heard { utterance, text, complete });
     }
 }

@@ -9,7 +9,7 @@ use voxline_protocol::CommandError;
 use voxline_protocol::plivo::{Digit, StreamInfo};
 
 use super::record::StreamRecord;
-use crate::{ConversationConfig, ConversationEvent, SessionError, TurnId};
+use crate::{Avatar, AvatarNotice, ConversationConfig, ConversationEvent, SessionError, TurnId};
 
 /// How an agent hears, speaks and takes turns.
 #[non_exhaustive]
@@ -61,10 +61,25 @@ impl AgentConfig {
     }
 }
 
+/// Through what an agent speaks.
+#[non_exhaustive]
+#[derive(Debug, Default)]
+pub enum Output {
+    /// An avatar in its room. The caller is heard on the phone, which stays silent while there is an avatar.
+    Avatar(Avatar),
+    /// Both. What is heard through one of them only does not count as heard.
+    Both(Avatar),
+    /// The phone.
+    #[default]
+    Phone,
+}
+
 /// One of an agent's sessions.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Leg {
+    /// The avatar.
+    Avatar,
     /// The call.
     Phone,
     /// Speech recognition.
@@ -76,6 +91,7 @@ pub enum Leg {
 impl fmt::Display for Leg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Avatar => "avatar",
             Self::Phone => "phone",
             Self::Stt => "stt",
             Self::Tts => "tts",
@@ -87,6 +103,8 @@ impl fmt::Display for Leg {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
+    /// What the avatar tells: confirmations with their queueing latency, recoveries, its room.
+    Avatar(Box<AvatarNotice>),
     /// What was said, answered, interrupted.
     Conversation(ConversationEvent),
     /// The caller pressed a key.

@@ -10,8 +10,7 @@ use super::config::{AgentEvent, Leg, LegEvent};
 use super::ear::Ear;
 use super::legs::now;
 use super::record::StreamRecord;
-use super::voice::PhoneVoice;
-use crate::{ConversationInput, Responder, ResponderError, SessionEvent, TurnId};
+use crate::{AvatarNotice, ConversationInput, Responder, ResponderError, SessionEvent, TurnId};
 
 impl<R: Responder> Agent<R> {
     pub(super) fn on_phone(&mut self, event: SessionEvent<PlivoEvent>) {
@@ -23,9 +22,7 @@ impl<R: Responder> Agent<R> {
         if let Some(record) = &mut self.record {
             record.handle(&event);
         }
-        if let Some(voice) = &mut self.voice {
-            voice.handle(now(), &event);
-        }
+        self.voice.on_phone(now(), &event);
         match event {
             PlivoEvent::Started(info) => self.on_started(info),
             PlivoEvent::Media(media) if media.track == Track::Inbound => self.on_caller_audio(&media.payload),
@@ -54,6 +51,19 @@ impl<R: Responder> Agent<R> {
         }
     }
 
+    /// What the avatar tells; nothing any more, once it is over. Then the call goes on by phone alone.
+    pub(super) fn on_avatar(&mut self, notice: Option<Box<AvatarNotice>>) {
+        if let Some(notice) = notice {
+            self.voice.on_avatar(now(), &notice);
+            return self.tell(&AgentEvent::Avatar(notice));
+        }
+        self.avatar = None;
+        self.warn(Leg::Avatar, &"over; the phone speaks from here on");
+        for heard in self.voice.lose_avatar(now()) {
+            self.on_heard(heard);
+        }
+    }
+
     pub(super) fn end_record(&mut self) {
         if let Some(record) = self.record.take() {
             self.tell(&AgentEvent::StreamEnded(record.finished(now())));
@@ -74,7 +84,7 @@ impl<R: Responder> Agent<R> {
             self.flush_voice();
             let recogniser = AudioFormat::linear16(self.config.hearing);
             self.ear = Ear::new(info.format, recogniser, self.config.detector);
-            self.voice = Some(PhoneVoice::new(self.config.speech, info.format));
+            self.voice.start(info.format);
             self.phone_format = Some(info.format);
         }
         self.tell(&AgentEvent::Started(info));
@@ -98,9 +108,7 @@ impl<R: Responder> Agent<R> {
                 if !self.conversation.is_making(utterance) => {}
             TtsEvent::Audio { utterance, audio } => self.on_speech(utterance, &audio),
             TtsEvent::Words { utterance, words } => {
-                if let Some(voice) = &mut self.voice {
-                    voice.words(utterance, &words);
-                }
+                self.voice.words(utterance, &words);
             }
             TtsEvent::UtteranceEnd { utterance, .. } => {
                 self.input(ConversationInput::SpeechEnded { utterance });
@@ -119,7 +127,7 @@ impl<R: Responder> Agent<R> {
     fn on_speech(&mut self, utterance: UtteranceId, audio: &[u8]) {
         let duration = self.config.speech.duration_of(audio.len());
         self.input(ConversationInput::SpeechMade { utterance, duration });
-        if self.voice.as_mut().is_some_and(|voice| voice.speak(now(), utterance, audio)) {
+        if self.voice.speak(now(), utterance, audio) {
             self.input(ConversationInput::SpeechSent { utterance });
         }
     }

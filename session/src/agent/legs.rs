@@ -12,7 +12,8 @@ use voxline_protocol::plivo::{DegradedLevel, PlivoStream};
 use voxline_protocol::slng::{TtsClient, TtsEvent};
 
 use super::config::{AgentError, Leg};
-use crate::{Receiver, ResponderError, Sender, Session, SessionError, SessionEvent, TurnId};
+use crate::avatar::AvatarNext;
+use crate::{Avatar, Receiver, ResponderError, Sender, Session, SessionError, SessionEvent, TurnId};
 
 pub(super) type Reply = BoxStream<'static, Result<String, ResponderError>>;
 pub(super) type Degradation = watch::Receiver<Option<DegradedLevel>>;
@@ -64,6 +65,22 @@ pub(super) async fn next_speech(
 pub(super) enum Speech {
     Event(Option<Result<SessionEvent<TtsEvent>, SessionError>>),
     Room,
+}
+
+/// What the avatar tells next, or that it has room for what `waits`; never, while there is none.
+pub(super) async fn next_avatar(avatar: &mut Option<Avatar>, waits: bool) -> AvatarNext {
+    match avatar {
+        Some(avatar) => avatar.next_or_room(waits).await,
+        None => pending().await,
+    }
+}
+
+/// Asks for the avatar's orderly end; what is not over within `limit` goes on by itself.
+pub(super) async fn part(avatar: Option<Avatar>, limit: Duration) {
+    if let Some(avatar) = avatar {
+        // How it ends no longer matters to the call.
+        let _ = timeout(limit, avatar.close()).await;
+    }
 }
 
 /// The responder's next words; never, while none is at work.

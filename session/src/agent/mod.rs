@@ -1,6 +1,7 @@
 //! One phone call held by a voice agent: the conversation's asynchronous face.
 
 mod actions;
+mod avatar;
 mod config;
 mod ear;
 mod events;
@@ -9,6 +10,7 @@ mod legs;
 mod mouth;
 mod record;
 mod voice;
+mod voices;
 
 use std::fmt;
 use std::time::Instant;
@@ -20,13 +22,18 @@ use voxline_protocol::plivo::{DegradedLevel, PlivoStream};
 use voxline_protocol::slng::{SttClient, TtsClient};
 use voxline_transport::RoundTrip;
 
-use crate::{Conversation, ConversationInput, Responder, Say, Session, TrySendError, TurnId};
-pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent};
+use crate::avatar::AvatarNext;
+use crate::{Avatar, Conversation, ConversationInput, Responder, Say, Session, TrySendError, TurnId};
+use avatar::AvatarVoice;
+pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent, Output};
 use ear::Ear;
 pub use handle::AgentHandle;
-use legs::{Degradation, Handles, Reply, Speech, alive, next_level, next_piece, next_speech, now, sleep_to};
+use legs::{
+    Degradation, Handles, Reply, Speech, alive, next_avatar, next_level, next_piece, next_speech, now, part,
+    sleep_to,
+};
 pub use record::{StreamEnd, StreamRecord};
-use voice::PhoneVoice;
+use voices::Voices;
 
 /// Holds one call: hears the caller, has each turn answered by a [`Responder`], speaks the answer, and falls silent
 /// when the caller takes the floor.
@@ -45,7 +52,8 @@ pub struct Agent<R> {
     says: mpsc::Receiver<Say>,
     phone_format: Option<AudioFormat>,
     ear: Option<Ear>,
-    voice: Option<PhoneVoice>,
+    voice: Voices,
+    avatar: Option<Avatar>,
     record: Option<StreamRecord>,
     degraded: Option<Degradation>,
     round_trip: Option<watch::Receiver<RoundTrip>>,
@@ -67,6 +75,7 @@ impl<R: Responder> Agent<R> {
         config: AgentConfig,
     ) -> Self {
         let (handle, says) = AgentHandle::new();
+        let speech = config.speech;
         Self {
             conversation: Conversation::new(config.conversation.clone()),
             config,
@@ -79,12 +88,25 @@ impl<R: Responder> Agent<R> {
             says,
             phone_format: None,
             ear: None,
-            voice: None,
+            voice: Voices::new(speech),
+            avatar: None,
             record: None,
             degraded: None,
             round_trip: None,
             observer: Box::new(|_, _| {}),
         }
+    }
+
+    /// Speaks through something else than the phone alone.
+    #[must_use]
+    pub fn with_output(self, output: Output) -> Self {
+        let (avatar, is_shared) = match output {
+            Output::Avatar(avatar) => (avatar, false),
+            Output::Both(avatar) => (avatar, true),
+            Output::Phone => return self,
+        };
+        let mouth = AvatarVoice::new(self.config.speech, avatar.rate(), avatar.last());
+        Self { voice: self.voice.with_avatar(mouth, is_shared), avatar: Some(avatar), ..self }
     }
 
     /// Reads the network's share of the latency from `round_trip`: what the phone's link measures, and after a redial
@@ -117,7 +139,8 @@ impl<R: Responder> Agent<R> {
 impl<R: Responder> Agent<R> {
     /// Holds the call to its end.
     ///
-    /// Dropping the future cancels all three sessions.
+    /// An avatar that is lost ends nothing: the call goes on by phone. Dropping the future cancels all sessions, and an
+    /// avatar's is ended behind.
     ///
     /// # Errors
     /// A session ended badly. The others are closed all the same.
@@ -126,9 +149,9 @@ impl<R: Responder> Agent<R> {
         self.hang_up();
         self.carry_out();
         self.end_record();
-        let Self { phone, tts, stt, config, .. } = self;
+        let Self { phone, tts, stt, avatar, config, .. } = self;
         let limit = config.teardown;
-        tokio::join!(phone.close(limit), tts.close(limit), stt.close(limit));
+        tokio::join!(phone.close(limit), tts.close(limit), stt.close(limit), part(avatar, limit));
         outcome
     }
 
@@ -137,8 +160,10 @@ impl<R: Responder> Agent<R> {
             // Before the events, so that no backlog of them holds a timer up.
             self.conversation.handle_timeout(now());
             self.carry_out();
-            let wake = self.conversation.poll_timeout();
-            let waits = self.voice.as_ref().is_some_and(PhoneVoice::has_command);
+            let wake =
+                [self.conversation.poll_timeout(), self.voice.poll_timeout()].into_iter().flatten().min();
+            let waits = self.voice.waits_for_phone();
+            let waits_for_avatar = self.voice.waits_for_avatar();
             tokio::select! {
                 biased;
                 event = self.phone.receiver.next() => match event.transpose() {
@@ -150,9 +175,13 @@ impl<R: Responder> Agent<R> {
                     Speech::Event(event) => self.on_tts(alive(Leg::Tts, event)?),
                     Speech::Room => {}
                 },
+                next = next_avatar(&mut self.avatar, waits_for_avatar) => match next {
+                    AvatarNext::Notice(notice) => self.on_avatar(notice),
+                    AvatarNext::Room => {}
+                },
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
                 (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
-                Some(say) = self.says.recv(), if self.voice.is_some() => self.input(ConversationInput::Say(say)),
+                Some(say) = self.says.recv(), if self.voice.is_up() => self.input(ConversationInput::Say(say)),
                 level = next_level(&mut self.degraded) => self.on_degraded(level),
                 () = sleep_to(wake) => {}
             }

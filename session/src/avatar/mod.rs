@@ -10,10 +10,11 @@ mod room;
 mod seat;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use voxline_protocol::UtteranceId;
-use voxline_protocol::agenthuman::{AvatarApi, AvatarCommand, check_speech};
+use voxline_protocol::agenthuman::{AvatarApi, AvatarCommand, InputRate, check_speech};
 use voxline_protocol::daily::{Present, RoomEvent};
 use voxline_transport::{Connector, Endpoint, Requester};
 
@@ -60,6 +61,7 @@ pub struct Avatar {
     notices: mpsc::Receiver<AvatarNotice>,
     life: JoinHandle<Result<(), AvatarError>>,
     last: UtteranceId,
+    rate: InputRate,
 }
 
 impl Avatar {
@@ -88,6 +90,7 @@ impl Avatar {
         C: Connector,
     {
         let rest = Rest::new(requester, api, &config)?;
+        let rate = config.rate;
         let world = World::new(Service { rest, config }, connect);
         let (asks, asked) = mpsc::channel(ASKS);
         let (notices, told) = mpsc::channel(NOTICES);
@@ -96,7 +99,7 @@ impl Avatar {
         let life = tokio::spawn(life.run(ready));
         // Without an answer, the task has panicked.
         is_ready.await.unwrap_or(Err(AvatarError::Ended))?;
-        Ok(Self { asks: Some(asks), notices: told, life, last: UtteranceId::FIRST })
+        Ok(Self { asks: Some(asks), notices: told, life, last: UtteranceId::FIRST, rate })
     }
 
     /// Says one whole utterance: raw 16-bit little-endian mono samples at the configured rate.
@@ -185,10 +188,49 @@ impl Avatar {
         self.life.await.unwrap_or(Err(AvatarError::Ended))
     }
 
+    /// The last number that was given to an utterance.
+    pub(crate) const fn last(&self) -> UtteranceId {
+        self.last
+    }
+
+    /// The rate of the speech it takes.
+    #[must_use]
+    pub const fn rate(&self) -> InputRate {
+        self.rate
+    }
+
+    /// Asks without waiting; gives the command back if there is no room. One for an avatar that is over is dropped:
+    /// its end is told by [`next`](Self::next).
+    pub(crate) fn try_command(&self, command: AvatarCommand) -> Result<(), AvatarCommand> {
+        let Some(asks) = &self.asks else { return Ok(()) };
+        match asks.try_send(Ask::Command(command)) {
+            Err(TrySendError::Full(Ask::Command(command))) => Err(command),
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// What the avatar tells next, or that there is room for a command that `waits`. Cancel-safe.
+    pub(crate) async fn next_or_room(&mut self, waits: bool) -> AvatarNext {
+        let Self { asks, notices, .. } = self;
+        tokio::select! {
+            biased;
+            notice = notices.recv() => AvatarNext::Notice(notice.map(Box::new)),
+            // Only looked at; whoever asks next takes it.
+            Some(_) = async { Some(asks.as_ref()?.reserve().await) }, if waits => AvatarNext::Room,
+        }
+    }
+
     async fn ask(&self, ask: Ask) -> Result<(), AvatarError> {
         let Some(asks) = &self.asks else { return Err(AvatarError::Ended) };
         asks.send(ask).await.map_err(|_| AvatarError::Ended)
     }
+}
+
+/// What can bring an agent's speech on.
+#[derive(Debug)]
+pub(crate) enum AvatarNext {
+    Notice(Option<Box<AvatarNotice>>),
+    Room,
 }
 
 /// Asks that wait for the task; it takes them at once, so this is for bursts.

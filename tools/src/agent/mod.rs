@@ -16,7 +16,7 @@ use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig, TtsEvent};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, PhoneCalls, Pool, PoolConfig, Responder, Session,
+    Admission, Agent, AgentConfig, AgentEvent, Output, PhoneCalls, Pool, PoolConfig, Responder, Session,
     SessionConfig, StreamEnd,
 };
 use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
@@ -38,11 +38,14 @@ pub struct PhoneAgent<N: Net, R> {
     responder: R,
     desk: Arc<FrontDesk>,
     lobby: Option<Arc<Lobby>>,
+    outputs: Outputs,
     lines: Arc<Lines>,
     hang_up: Option<HangUp>,
     observer: Observer,
     standby: Option<Arc<Pool<TtsClient, N::Connector>>>,
 }
+
+type Outputs = Arc<dyn Fn(usize) -> Output + Send + Sync>;
 
 /// Is told what happens, and on which call; calls are numbered from 1.
 pub type Observer = Arc<dyn Fn(usize, Instant, &AgentEvent) + Send + Sync>;
@@ -61,6 +64,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             responder,
             desk,
             lobby: None,
+            outputs: Arc::new(|_| Output::Phone),
             lines,
             hang_up: None,
             observer,
@@ -78,6 +82,13 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     #[must_use]
     pub fn with_desk(self, desk: FrontDesk) -> Self {
         Self { desk: Arc::new(desk), ..self }
+    }
+
+    /// Lets `outputs` say through what each call's agent speaks, the phone or an avatar; calls are numbered from 1. It is
+    /// asked when the call begins, so an avatar should be open by then.
+    #[must_use]
+    pub fn with_outputs(self, outputs: impl Fn(usize) -> Output + Send + Sync + 'static) -> Self {
+        Self { outputs: Arc::new(outputs), ..self }
     }
 
     /// Hands out avatar sessions too.
@@ -274,6 +285,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
         let observer = Arc::clone(&self.observer);
         Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
+            .with_output((self.outputs)(number))
             .with_observer(move |at, event| observer(number, at, event))
     }
 
@@ -307,6 +319,7 @@ impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
             responder: self.responder.clone(),
             desk: Arc::clone(&self.desk),
             lobby: self.lobby.clone(),
+            outputs: Arc::clone(&self.outputs),
             lines: Arc::clone(&self.lines),
             hang_up: self.hang_up.clone(),
             observer: Arc::clone(&self.observer),

@@ -10,7 +10,8 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use voxline_session::{AgentEvent, ConversationEvent, LegEvent};
+use voxline_protocol::agenthuman::AvatarEvent;
+use voxline_session::{AgentEvent, AvatarNotice, ConversationEvent, LegEvent};
 
 use crate::cli::DemoArgs;
 use crate::error::ToolError;
@@ -93,6 +94,7 @@ fn recording(args: &DemoArgs) -> Result<Arc<Recording>, ToolError> {
 fn tell(event: &AgentEvent) {
     let line = match event {
         AgentEvent::Conversation(event) => conversation_line(event),
+        AgentEvent::Avatar(notice) => avatar_line(notice),
         AgentEvent::Leg { leg, event: LegEvent::Lost } => Some(format!("        {leg} link lost")),
         AgentEvent::Leg { leg, event: LegEvent::Up { after } } if !after.is_zero() => {
             Some(format!("        {leg} link up after {} ms", after.as_millis()))
@@ -113,6 +115,18 @@ fn tell(event: &AgentEvent) {
     };
     if let Some(line) = line {
         output::note(line);
+    }
+}
+
+fn avatar_line(notice: &AvatarNotice) -> Option<String> {
+    if let AvatarNotice::Recovering { .. } = notice {
+        Some("        avatar link lost".to_owned())
+    } else if let AvatarNotice::Protocol(AvatarEvent::Established { link, .. }) = notice
+        && link.get() > 0
+    {
+        Some("        avatar link up, with the same session".to_owned())
+    } else {
+        None
     }
 }
 

@@ -8,6 +8,7 @@ use voxline_session::{AgentEvent, ConversationEvent, Shares, TurnId};
 
 use super::plan::{Mishap, Plan};
 use super::stage::{Play, PlayedTurn};
+use crate::simulate::agenthuman::AvatarEar;
 use crate::simulate::caller::{Recording, words_of};
 
 /// One turn, as `turns.json` tells it.
@@ -22,6 +23,8 @@ pub(super) struct TurnOutcome {
     pub(super) agent_text: String,
     /// What was decoded from the audio at the caller's ear.
     pub(super) agent_heard: String,
+    /// What was decoded from what the avatar said in its room.
+    pub(super) avatar_said: String,
     /// What the agent believes the caller heard.
     pub(super) agent_heard_estimate: String,
     pub(super) interrupted: bool,
@@ -47,15 +50,18 @@ impl TurnOutcome {
         let planned = &plan.turns[index];
         let story = Story::of(TurnId::new(index as u32 + 1), play);
         let agent_heard = heard_words(index, play);
+        let avatar_said = room_words(index, play);
         let silence = silence_after(index, play);
         let shares = story.answered.map(|(at, shares)| with_provider(shares, at, index, play));
         let (caller_said, stt_text) = (planned.said.text().to_owned(), story.understood);
         // The agent answers what it understood, so a wrong reply is a wrong transcript.
         let heard_right = if matches!(planned.mishap, Mishap::BargeIn { .. }) {
-            let begun = !agent_heard.is_empty() && story.said.starts_with(&agent_heard);
+            let is_begun = |heard: &str| !heard.is_empty() && story.said.starts_with(heard);
+            let begun = is_begun(&agent_heard) && is_begun(&avatar_said);
             story.interrupted && begun && planned.reply.starts_with(&story.said)
         } else {
-            !story.interrupted && agent_heard == story.said && story.said == planned.reply
+            let is_whole = agent_heard == story.said && avatar_said == story.said;
+            !story.interrupted && is_whole && story.said == planned.reply
         };
         Self {
             turn: index + 1,
@@ -64,6 +70,7 @@ impl TurnOutcome {
             stt_text,
             agent_text: story.said,
             agent_heard,
+            avatar_said,
             agent_heard_estimate: story.heard,
             interrupted: story.interrupted,
             link_cuts: play.cuts.iter().filter(|cut| cut.turn == index).count(),
@@ -138,6 +145,16 @@ fn heard_words(index: usize, play: &Play) -> String {
     let from = play.turns.get(index).map_or(u64::MAX, |turn| turn.said_to);
     let to = play.turns.get(index + 1).map_or(u64::MAX, |turn| turn.said_to);
     words_of(play.recording.blocks.iter().filter(|block| (from..to).contains(&block.start)))
+}
+
+/// The words said in the room in the same time.
+fn room_words(index: usize, play: &Play) -> String {
+    let rate = play.recording.format.rate;
+    let asked = |turn: Option<&PlayedTurn>| {
+        turn.map_or(u64::MAX, |turn| AvatarEar::RATE.samples_in(rate.duration_of(turn.said_to)))
+    };
+    let span = asked(play.turns.get(index))..asked(play.turns.get(index + 1));
+    words_of(play.room.iter().filter(|block| span.contains(&block.start)))
 }
 
 /// Adds what only the other end can measure: how long the answer's first audio took to the ear, less its half of the

@@ -40,7 +40,7 @@ pub(super) enum Mishap {
     BargeIn {
         after_blocks: usize,
     },
-    /// The recognition link is cut this long after the caller began, the synthesis link this long after the first
+    /// The links to the recogniser and the avatar are cut this long after the caller began, the synthesis link this long after the first
     /// word of the answer was heard.
     Cuts {
         stt: Duration,

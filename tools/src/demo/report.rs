@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use voxline_protocol::slng::Service;
-use voxline_session::{AgentEvent, ConversationEvent, Leg, LegEvent, Shares};
+use voxline_protocol::agenthuman::AvatarEvent;
+use voxline_session::{AgentEvent, AvatarNotice, ConversationEvent, Leg, LegEvent, Shares};
 
 use super::outcome::TurnOutcome;
 use super::stage::Play;
 use crate::error::ToolError;
+use crate::simulate::agenthuman::AvatarEar;
 use crate::timeline::{LinkLane, Timeline, TimelineTurn};
 use crate::wavfile::CallWriter;
 
@@ -92,6 +93,9 @@ pub(super) fn table(outcomes: &[TurnOutcome]) -> String {
             let _ = writeln!(text, "  understood    {}", outcome.stt_text);
         }
         let _ = writeln!(text, "  caller heard  {}", outcome.agent_heard);
+        if outcome.avatar_said != outcome.agent_heard {
+            let _ = writeln!(text, "  avatar said   {}", outcome.avatar_said);
+        }
         if outcome.agent_heard != outcome.agent_text {
             let _ = writeln!(text, "  agent meant   {}", outcome.agent_text);
         }
@@ -122,11 +126,15 @@ fn events(play: &Play) -> String {
     let mut lines: Vec<(Duration, Value)> =
         play.agent.iter().map(|(at, event)| (*at, agent_event(event))).collect();
     for cut in &play.cuts {
-        lines.push((cut.at, json!({ "event": "cut", "leg": leg(cut.service).to_string() })));
+        lines.push((cut.at, json!({ "event": "cut", "leg": cut.leg.to_string() })));
     }
     for block in &play.recording.blocks {
         let at = play.recording.format.rate.duration_of(block.end);
         lines.push((at, json!({ "event": "heard", "text": block.text, "last": block.last })));
+    }
+    for block in &play.room {
+        let at = AvatarEar::RATE.duration_of(block.end);
+        lines.push((at, json!({ "event": "said_in_room", "text": block.text, "last": block.last })));
     }
     lines.sort_by_key(|(at, _)| *at);
     let mut text = String::new();
@@ -139,6 +147,7 @@ fn events(play: &Play) -> String {
 
 fn agent_event(event: &AgentEvent) -> Value {
     match event {
+        AgentEvent::Avatar(notice) => avatar_event(notice),
         AgentEvent::Conversation(event) => conversation_event(event),
         AgentEvent::Dtmf(digit) => json!({ "event": "dtmf", "digit": digit.to_string() }),
         AgentEvent::Leg { leg, event } => {
@@ -158,6 +167,16 @@ fn agent_event(event: &AgentEvent) -> Value {
             "bytes_in": record.bytes_in, "bytes_out": record.bytes_out, "gaps": record.gaps,
         }),
         other => json!({ "event": "other", "text": format!("{other:?}") }),
+    }
+}
+
+fn avatar_event(notice: &AvatarNotice) -> Value {
+    if let AvatarNotice::Protocol(AvatarEvent::Chunk(receipt)) = notice {
+        json!({ "event": "avatar_confirmed", "utterance": receipt.utterance.get(),
+            "samples": [receipt.samples.start, receipt.samples.end],
+            "queueing_ms": receipt.queueing.as_millis() as u64 })
+    } else {
+        json!({ "event": "avatar", "text": format!("{notice:?}") })
     }
 }
 
@@ -200,7 +219,8 @@ fn leg_event(event: &LegEvent) -> Value {
 fn timeline(play: &Play, outcomes: &[TurnOutcome]) -> Timeline {
     let recording = &play.recording;
     let rate = recording.format.rate;
-    let mut picture = Timeline::new("voxline demo", rate, &recording.said, &recording.heard);
+    let mut picture = Timeline::new("voxline demo", rate, &recording.said, &recording.heard)
+        .with_avatar(AvatarEar::RATE, &play.room_sound);
     let end = picture.duration;
     for (index, outcome) in outcomes.iter().enumerate() {
         let from = play.turns.get(index).map_or(end, |turn| rate.duration_of(turn.said_from));
@@ -212,9 +232,8 @@ fn timeline(play: &Play, outcomes: &[TurnOutcome]) -> Timeline {
         turn.shares = outcome.shares_ms.unwrap_or_default();
         picture.turns.push(turn);
     }
-    for (leg, service) in [(Leg::Phone, None), (Leg::Stt, Some(Service::Stt)), (Leg::Tts, Some(Service::Tts))]
-    {
-        let cuts = play.cuts.iter().filter(|cut| Some(cut.service) == service).map(|cut| cut.at).collect();
+    for leg in [Leg::Phone, Leg::Stt, Leg::Tts, Leg::Avatar] {
+        let cuts = play.cuts.iter().filter(|cut| cut.leg == leg).map(|cut| cut.at).collect();
         picture.links.push(LinkLane::new(leg.to_string(), spans_up(play, leg, end), cuts));
     }
     let barge_in = |(at, event): &(Duration, AgentEvent)| {
@@ -227,23 +246,27 @@ fn timeline(play: &Play, outcomes: &[TurnOutcome]) -> Timeline {
 /// When a leg's link was open, by the agent's own events.
 fn spans_up(play: &Play, of: Leg, end: Duration) -> Vec<std::ops::Range<Duration>> {
     let mut up = Vec::new();
-    // The phone's link is what the call began with.
-    let mut since = (of == Leg::Phone).then_some(Duration::ZERO);
+    // The phone's link is what the call began with, and the avatar was there before.
+    let mut since = matches!(of, Leg::Phone | Leg::Avatar).then_some(Duration::ZERO);
     for (at, event) in &play.agent {
-        let AgentEvent::Leg { leg, event } = event else { continue };
-        if *leg != of {
-            continue;
-        }
-        if matches!(event, LegEvent::Up { .. }) {
-            since = since.or(Some(*at));
-        } else if matches!(event, LegEvent::Lost) {
-            up.extend(since.take().map(|since| since..*at));
+        match is_up(event, of) {
+            Some(true) => since = since.or(Some(*at)),
+            Some(false) => up.extend(since.take().map(|since| since..*at)),
+            None => {}
         }
     }
     up.extend(since.map(|since| since..end));
     up
 }
 
-fn leg(service: Service) -> Leg {
-    if service == Service::Tts { Leg::Tts } else { Leg::Stt }
+/// Whether an event says that a leg's link is up, or is not.
+fn is_up(event: &AgentEvent, of: Leg) -> Option<bool> {
+    if let AgentEvent::Leg { leg, event } = event {
+        let says = matches!(event, LegEvent::Up { .. } | LegEvent::Lost);
+        return (*leg == of && says).then_some(matches!(event, LegEvent::Up { .. }));
+    }
+    let AgentEvent::Avatar(notice) = event else { return None };
+    let is_up = matches!(&**notice, AvatarNotice::Protocol(AvatarEvent::Established { .. }));
+    let is_down = matches!(&**notice, AvatarNotice::Protocol(AvatarEvent::LinkDown { .. }));
+    (of == Leg::Avatar && (is_up || is_down)).then_some(is_up)
 }

@@ -53,7 +53,7 @@ fn the_demo_hears_what_was_said_for_twenty_seeds() {
         let outcomes = converse(seed, false);
         assert_whole(seed, &outcomes);
         assert_eq!(outcomes.iter().filter(|outcome| outcome.interrupted).count(), 1, "seed {seed}");
-        assert_eq!(outcomes.last().unwrap().link_cuts, 2, "seed {seed}");
+        assert_eq!(outcomes.last().unwrap().link_cuts, 3, "seed {seed}");
     }
 }
 

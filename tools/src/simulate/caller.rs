@@ -49,6 +49,18 @@ pub struct HeardBlock {
     pub end: u64,
 }
 
+impl HeardBlock {
+    /// The block that a decoder heard, unless it was damaged.
+    pub(crate) fn of(event: VoiceEvent) -> Option<Self> {
+        match event {
+            VoiceEvent::Block { block, start, end } => {
+                Some(Self { text: block.text, first: block.first, last: block.last, start, end })
+            }
+            VoiceEvent::Damaged { .. } => None,
+        }
+    }
+}
+
 impl<C: Connector> Caller<C> {
     /// Dials, three times at most as Plivo does, and is on the phone.
     ///
@@ -225,10 +237,7 @@ impl<C: Connector> Caller<C> {
         }
         self.decoder.push(frame);
         while let Some(event) = self.decoder.poll() {
-            if let VoiceEvent::Block { block, start, end } = event {
-                let (text, first, last) = (block.text, block.first, block.last);
-                self.heard.push(HeardBlock { text, first, last, start, end });
-            }
+            self.heard.extend(HeardBlock::of(event));
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Timeline {
     /// Loudness of both voices in equal slices of the call, 0 to 1.
     caller: Vec<f32>,
     agent: Vec<f32>,
+    /// The avatar's voice, if there was one.
+    avatar: Option<Vec<f32>>,
 }
 
 impl Timeline {
@@ -61,13 +63,26 @@ impl Timeline {
             barge_ins: Vec::new(),
             caller,
             agent,
+            avatar: None,
         }
+    }
+
+    /// The same call with an avatar's voice under the other two.
+    #[must_use]
+    pub fn with_avatar(mut self, rate: SampleRate, sound: &[i16]) -> Self {
+        // Loud enough to be seen beside them: an avatar has no line that makes it quieter.
+        let mut levels = envelope(sound, rate.samples_in(self.duration) as usize);
+        let loudest = levels.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        levels.iter_mut().for_each(|level| *level /= loudest);
+        self.avatar = Some(levels);
+        self
     }
 
     /// The picture, a complete SVG document 1280 units wide. It needs no font but the viewer's own.
     #[must_use]
     pub fn to_svg(&self) -> String {
-        let lanes_top = VOICES_TOP + 2.0 * VOICE_HEIGHT + 16.0;
+        let voices = if self.avatar.is_some() { 3.0 } else { 2.0 };
+        let lanes_top = VOICES_TOP + voices * VOICE_HEIGHT + 16.0;
         let axis = lanes_top + self.links.len() as f64 * LANE_HEIGHT + 6.0;
         let turns_top = axis + 100.0;
         let bottom = turns_top + (self.turns.len() + 1) as f64 * TURN_HEIGHT + 8.0;
@@ -77,6 +92,9 @@ impl Timeline {
         self.draw_axis(&mut svg, axis);
         self.draw_voice(&mut svg, VOICES_TOP, "caller", &self.caller);
         self.draw_voice(&mut svg, VOICES_TOP + VOICE_HEIGHT, "agent", &self.agent);
+        if let Some(avatar) = &self.avatar {
+            self.draw_voice(&mut svg, VOICES_TOP + 2.0 * VOICE_HEIGHT, "avatar", avatar);
+        }
         for (index, lane) in self.links.iter().enumerate() {
             self.draw_link(&mut svg, lanes_top + index as f64 * LANE_HEIGHT, lane);
         }

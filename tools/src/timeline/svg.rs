@@ -103,6 +103,8 @@ text { font: 13px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #24292
 .voice { fill: none; }
 .caller { stroke: #2563b8; }
 .agent { stroke: #c2570c; }
+.avatar { stroke: #7d4fa0; }
+.avatar-text { fill: #7d4fa0; }
 .caller-text { fill: #2563b8; }
 .agent-text { fill: #a84a08; }
 .struck { fill: #8c959f; text-decoration: line-through; }

@@ -35,6 +35,23 @@ fn everything_that_happened_is_in_the_picture() {
 }
 
 #[test]
+fn an_avatar_has_a_voice_of_its_own_in_the_picture() {
+    let call = a_call();
+    let without = call.to_svg();
+    assert!(!without.contains("avatar-text\""));
+    let mut room = vec![0; 16_000 * 25];
+    room[..32_000].fill(9_000);
+    let with = call.with_avatar(SampleRate::Hz16000, &room).to_svg();
+    assert!(with.contains(">avatar</text>") && with.contains("class=\"voice avatar\""));
+    let strokes = |svg: &str| {
+        let (_, rest) = svg.split_once("class=\"voice avatar\"").unwrap();
+        rest.split_once("/>").unwrap().0.matches('M').count()
+    };
+    let share = strokes(&with) as f64 / SLICES as f64;
+    assert!((share - 2.0 / 25.0).abs() < 0.01, "two of twenty-five seconds: {share}");
+}
+
+#[test]
 fn words_cannot_break_the_document() {
     let mut call = a_call();
     call.title = "<script>\"'&\u{0}\u{ffff}".to_owned();

@@ -7,6 +7,7 @@
     reason = "in a test, what cannot be unwrapped is a failure"
 )]
 
+mod conversation;
 mod life;
 mod lobby;
 mod recovery;

@@ -13,7 +13,7 @@ use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use voxline::simulate::voice::Encoder;
 use voxline_protocol::Secret;
 use voxline_protocol::plivo::PlivoCallerConfig;
-use voxline_transport::memory::{MemoryConnector, MemoryListener, MemoryTransport};
+use voxline_transport::memory::{MemoryConnector, MemoryListener, MemoryTransport, Network};
 use voxline_transport::{Connector, Endpoint, ListenError, TransportError};
 
 use crate::world::LINES;
@@ -34,6 +34,7 @@ struct Slow {
 impl Net for SlowToSpeech {
     type Acceptor = MemoryListener;
     type Connector = Slow;
+    type Requester = Network;
 
     fn listen(
         &self,
@@ -46,6 +47,10 @@ impl Net for SlowToSpeech {
         let is_speech = endpoint.to_string().contains("/tts/");
         let connecting = if is_speech { self.connecting } else { Duration::ZERO };
         Slow { inner: self.net.connector(endpoint), connecting }
+    }
+
+    fn requester(&self) -> Network {
+        self.net.requester()
     }
 }
 

@@ -4,6 +4,7 @@ mod stretch;
 mod utterance;
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use voxline_audio::AudioFormat;
@@ -245,6 +246,21 @@ impl HeardLedger {
         let entry = self.utterances.iter().find(|entry| entry.id == utterance)?;
         let stretch = self.stretches.iter().find(|stretch| stretch.number == entry.stretch)?;
         Some(entry.report(self.format, stretch.span(now), self.rate))
+    }
+
+    /// What is heard of `utterance` when this much of its audio is, and at most this much: for an outlet beside the
+    /// stream that says so itself. The stream's own word is not asked. `None` if it is unknown, or already taken.
+    #[must_use]
+    pub fn heard_by(
+        &self,
+        utterance: UtteranceId,
+        heard: RangeInclusive<Duration>,
+    ) -> Option<HeardUtterance> {
+        let entry = self.utterances.iter().find(|entry| entry.id == utterance)?;
+        let (at_least, at_most) = heard.into_inner();
+        let likely = at_least + at_most.saturating_sub(at_least) / 2;
+        let span = [at_least, likely, at_most].map(|time| entry.start + self.format.bytes_in(time) as u64);
+        Some(entry.report(self.format, span, self.rate))
     }
 
     /// The next utterance about which nothing can change any more.

@@ -1,6 +1,7 @@
 //! AgentHuman, simulated: the REST service and the avatar servers behind it, on one address.
 
 mod command;
+mod ear;
 mod link;
 mod room;
 
@@ -23,6 +24,7 @@ use voxline_transport::{
 
 use super::slng::now;
 pub(crate) use command::run;
+pub use ear::AvatarEar;
 use room::Rooms;
 
 /// The avatar service: creates, starts and ends sessions by REST, and takes their speech over WebSocket.
