@@ -159,11 +159,16 @@ impl BackChannels {
     }
 }
 
-/// The words of a text, without case and punctuation.
+/// The words of a text, without case and punctuation. What stands in square brackets is a recogniser's note about a
+/// sound that is no word: `[noise]`.
 fn words(text: &str) -> Vec<String> {
+    let spoken = text.split('[').enumerate().map(|(index, part)| match part.split_once(']') {
+        Some((_, behind)) if index > 0 => behind,
+        _ => part,
+    });
     let bare =
         |word: &str| word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    text.split_whitespace().map(bare).filter(|word: &String| !word.is_empty()).collect()
+    spoken.flat_map(str::split_whitespace).map(bare).filter(|word: &String| !word.is_empty()).collect()
 }
 
 const ENGLISH: [&str; 26] = [
@@ -194,3 +199,47 @@ const ENGLISH: [&str; 26] = [
     "yeah",
     "yep",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_compared_without_case_punctuation_and_notes() {
+        for (text, expected) in [
+            ("Mm-hmm. I see!", &["mmhmm", "i", "see"][..]),
+            ("[noise] Wait [cough], please", &["wait", "please"]),
+            ("[unknown speech]", &[]),
+            ("a ] b [ c", &["a", "b", "c"]),
+            ("¿Qué? - Ja.", &["qué", "ja"]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_takes_the_floor_follows_from_the_policy() {
+        let pause = BargeInPattern::Pause { patience: Duration::from_secs(1) };
+        let nods = BargeInPolicy::immediate().with_back_channels(BackChannels::english());
+        for (name, policy, said, expected) in [
+            ("any voice", BargeInPolicy::immediate(), "", true),
+            ("a pause takes a word", BargeInPolicy::immediate().with_pattern(pause), "", false),
+            ("a noise is none", BargeInPolicy::immediate().with_pattern(pause), "[cough]", false),
+            ("one word", BargeInPolicy::immediate().with_pattern(pause), "Yeah", true),
+            ("nods take a word", nods.clone(), "", false),
+            ("a nod", nods.clone(), "Yeah, okay.", false),
+            ("a nod and a word", nods.clone(), "Yeah, no.", true),
+            ("too few words", nods.with_min_words(3), "Yeah, no.", false),
+        ] {
+            assert_eq!(policy.takes_the_floor(said), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_phrase_protects_whole_words_only() {
+        let policy = BargeInPolicy::immediate().with_protected(["is recorded", ""]);
+        assert!(policy.protects("This call IS recorded."));
+        assert!(!policy.protects("This recordedness"));
+        assert!(!policy.protects("His recorded voice"));
+    }
+}

@@ -56,9 +56,10 @@ impl Utterances {
         self.making.as_mut().filter(|utterance| utterance.id == id)
     }
 
-    /// One that is being made, or was made and is not heard yet.
+    /// One of which the caller may have heard something, and of which it is not known what.
     pub(super) fn get(&self, id: UtteranceId) -> Option<&Utterance> {
-        self.given().find(|utterance| utterance.id == id)
+        let again = self.waiting.iter().filter(|utterance| utterance.tries > 0);
+        self.given().chain(again).find(|utterance| utterance.id == id)
     }
 
     /// Whether one that must not be interrupted is on its way to the caller's ear.
@@ -74,6 +75,7 @@ impl Utterances {
     pub(super) fn heard(&mut self, id: UtteranceId, text: String) {
         self.making.take_if(|utterance| utterance.id == id);
         self.made.retain(|utterance| utterance.id != id);
+        self.waiting.retain(|utterance| utterance.id != id);
         self.heard.push(text);
     }
 
@@ -93,9 +95,10 @@ impl Utterances {
 
     /// A barge-in: what was not spoken is void, what was is awaited.
     pub(super) fn interrupt(&mut self, turn: TurnId) -> Interrupted {
-        let awaited = self.made.drain(..).chain(self.making.take()).map(|utterance| utterance.id).collect();
+        let again = self.waiting.drain(..).filter(|utterance| utterance.tries > 0);
+        let spoken = self.made.drain(..).chain(self.making.take()).chain(again);
+        let awaited = spoken.map(|utterance| utterance.id).collect();
         let heard = std::mem::take(&mut self.heard);
-        self.waiting.clear();
         Interrupted { turn, awaited, heard }
     }
 }

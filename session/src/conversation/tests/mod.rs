@@ -1,6 +1,7 @@
 //! Schedules of voices, transcripts, replies and losses, and what the conversation makes of them.
 
 mod bargein;
+mod random;
 
 use std::time::Duration;
 
