@@ -16,8 +16,8 @@ use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig, TtsEvent};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, Output, PhoneCalls, Pool, PoolConfig, Responder, Session,
-    SessionConfig, StreamEnd,
+    Admission, Agent, AgentConfig, AgentEvent, AgentHandle, Output, PhoneCalls, Pool, PoolConfig, Responder,
+    Session, SessionConfig, StreamEnd,
 };
 use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
 
@@ -41,6 +41,7 @@ pub struct PhoneAgent<N: Net, R> {
     outputs: Outputs,
     lines: Arc<Lines>,
     hang_up: Option<HangUp>,
+    hand_over: Option<HandOver>,
     observer: Observer,
     standby: Option<Arc<Pool<TtsClient, N::Connector>>>,
 }
@@ -49,6 +50,7 @@ type Outputs = Arc<dyn Fn(usize) -> Output + Send + Sync>;
 
 /// Is told what happens, and on which call; calls are numbered from 1.
 pub type Observer = Arc<dyn Fn(usize, Instant, &AgentEvent) + Send + Sync>;
+type HandOver = Arc<dyn Fn(usize, AgentHandle) + Send + Sync>;
 type HangUp = Arc<dyn Fn(CallId) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
@@ -67,6 +69,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             outputs: Arc::new(|_| Output::Phone),
             lines,
             hang_up: None,
+            hand_over: None,
             observer,
             standby: None,
         }
@@ -113,6 +116,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         hang_up: impl Fn(CallId) -> F + Send + Sync + 'static,
     ) -> Self {
         Self { hang_up: Some(Arc::new(move |call| Box::pin(hang_up(call)))), ..self }
+    }
+
+    /// Gives `take` a hand on each call as it begins, for what the application has to say in it by itself.
+    #[must_use]
+    pub fn with_handles(self, take: impl Fn(usize, AgentHandle) + Send + Sync + 'static) -> Self {
+        Self { hand_over: Some(Arc::new(take)), ..self }
     }
 
     /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
@@ -322,6 +331,7 @@ impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
             outputs: Arc::clone(&self.outputs),
             lines: Arc::clone(&self.lines),
             hang_up: self.hang_up.clone(),
+            hand_over: self.hand_over.clone(),
             observer: Arc::clone(&self.observer),
             standby: self.standby.clone(),
         }

@@ -140,7 +140,12 @@ fn conversation_line(event: &ConversationEvent) -> Option<String> {
         ConversationEvent::BargeIn { turn } => {
             Some(format!("{turn}  caller  speaks over the agent, which falls silent"))
         }
-        ConversationEvent::TurnEnded { .. } => None,
+        ConversationEvent::FellSilent { turn, latency } => {
+            Some(format!("{turn}  agent   silent {} ms after the caller began", latency.total().as_millis()))
+        }
+        ConversationEvent::TurnEnded { .. }
+        | ConversationEvent::Paused { .. }
+        | ConversationEvent::Resumed { .. } => None,
         trouble @ (ConversationEvent::TranscriptLate { .. }
         | ConversationEvent::ReplyLate { .. }
         | ConversationEvent::SpeechFailed { .. }

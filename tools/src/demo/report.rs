@@ -195,6 +195,11 @@ fn conversation_event(event: &ConversationEvent) -> Value {
         ConversationEvent::TurnEnded { turn, heard, interrupted } => {
             json!({ "event": "turn_ended", "turn": turn.get(), "heard": heard, "interrupted": interrupted })
         }
+        ConversationEvent::FellSilent { turn, latency } => {
+            json!({ "event": "fell_silent", "turn": turn.get(), "after_ms": latency.total().as_millis() as u64 })
+        }
+        ConversationEvent::Paused { turn } => json!({ "event": "paused", "turn": turn.get() }),
+        ConversationEvent::Resumed { turn } => json!({ "event": "resumed", "turn": turn.get() }),
         other @ (ConversationEvent::TranscriptLate { .. }
         | ConversationEvent::ReplyLate { .. }
         | ConversationEvent::SpeechFailed { .. }

@@ -6,6 +6,7 @@
     reason = "a test that cannot set itself up has nothing to say"
 )]
 
+mod bargein;
 mod fade;
 mod redial;
 mod standby;

@@ -13,7 +13,7 @@ use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use voxline::simulate::voice::Encoder;
 use voxline_protocol::Secret;
 use voxline_protocol::plivo::{CallId, PlivoCallerConfig};
-use voxline_session::{AgentConfig, AgentEvent, ConversationEvent};
+use voxline_session::{AgentConfig, AgentEvent, AgentHandle, ConversationEvent};
 use voxline_transport::memory::MemoryConnector;
 use voxline_transport::{Endpoint, FaultHandle, FaultPlan, FaultyConnector};
 
@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) link: FaultHandle,
     pub(crate) speaker: Encoder,
     pub(crate) events: Events,
+    /// A hand on each call.
+    pub(crate) handles: Arc<Mutex<Vec<AgentHandle>>>,
     /// The calls that the agent had hung up.
     pub(crate) hung_up: Arc<Mutex<Vec<CallId>>>,
 }
@@ -54,6 +56,9 @@ impl World {
             desk.lock().unwrap().push(call);
             async {}
         });
+        let handles = Arc::<Mutex<Vec<AgentHandle>>>::default();
+        let taken = Arc::clone(&handles);
+        let agent = agent.with_handles(move |_, handle| taken.lock().unwrap().push(handle));
         let gateway = SlngSimulator::new(SlngSimulatorConfig::default());
         let (mut serving, mut answering) = (JoinSet::new(), JoinSet::new());
         let serves = gateway.clone();
@@ -64,7 +69,7 @@ impl World {
         let connector = FaultyConnector::new(net.connector(stream), FaultPlan::new(seed), link.clone());
         let caller = Caller::dial(connector, PlivoCallerConfig::new("call", "stream")).await.unwrap();
         let speaker = Encoder::new(caller.format().rate);
-        Self { gateway, _serving: serving, answering, caller, link, speaker, events, hung_up }
+        Self { gateway, _serving: serving, answering, caller, link, speaker, events, handles, hung_up }
     }
 
     /// Asks, and listens until the answer is over, cutting the link at these times after the question.
