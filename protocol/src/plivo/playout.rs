@@ -110,7 +110,9 @@ impl Segment {
 
     /// When the caller can have reached `mark` at the earliest.
     fn reached(&self, mark: &Mark) -> Instant {
-        self.timeline.reached(mark.at).map_or(mark.left_at, |at| at.max(mark.left_at))
+        // A mark before all audio waits for none, whatever follows it.
+        let heard = self.timeline.reached(mark.at).filter(|_| mark.at > self.timeline.start());
+        heard.map_or(mark.left_at, |at| at.max(mark.left_at))
     }
 
     fn span(&self, now: Instant, lag: Duration) -> Span {

@@ -11,7 +11,7 @@ use crate::rounds;
 #[test]
 fn nothing_stale_is_heard_and_nothing_fresh_is_withheld() {
     let schedules = rounds(100_000, 10_000_000);
-    for seed in 0..schedules {
+    for seed in FOUND.into_iter().chain(0..schedules) {
         schedule(seed);
     }
     println!("{schedules} schedules");
@@ -86,3 +86,6 @@ fn assert_no_stale(pair: &Pair, clears: &[Instant], travel: Duration, seed: u64)
         }
     }
 }
+
+/// Each found a fault: a clear that took its own answer for Plivo's, a mark before all audio that hid the round trip.
+const FOUND: [u64; 2] = [6_897, 220_263];
