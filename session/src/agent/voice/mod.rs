@@ -178,7 +178,7 @@ impl PhoneVoice {
         ) {
             // What was kept belongs to what is over.
             self.held.clear();
-            self.paused = self.paused.take().map(|_| Paused::default());
+            self.paused = self.paused.take().filter(|paused| !paused.resume).map(|_| Paused::default());
         }
     }
 
