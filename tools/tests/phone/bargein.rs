@@ -69,9 +69,9 @@ impl Answering {
 
     /// What the agent believes was heard in its turns, and whether they were cut short.
     fn turns(&self) -> Vec<(String, bool)> {
-        let ended = |event| match event {
-            ConversationEvent::TurnEnded { heard, interrupted, .. } => Some((heard, interrupted)),
-            _ => None,
+        let ended = |event| {
+            let ConversationEvent::TurnEnded { heard, interrupted, .. } = event else { return None };
+            Some((heard, interrupted))
         };
         self.world.dialogue().into_iter().filter_map(ended).collect()
     }
@@ -221,9 +221,9 @@ async fn the_time_to_silence_the_agent_tells_is_the_one_the_caller_felt() {
             let mut call = Answering::begin(seed, BargeInPolicy::immediate().with_pattern(pattern)).await;
             let began = call.say(LINES[1].0).await as usize;
             call.hear_out().await;
-            let told = call.world.dialogue().into_iter().find_map(|event| match event {
-                ConversationEvent::FellSilent { latency, .. } => Some(latency),
-                _ => None,
+            let told = call.world.dialogue().into_iter().find_map(|event| {
+                let ConversationEvent::FellSilent { latency, .. } = event else { return None };
+                Some(latency)
             });
             let told = told.unwrap_or_else(|| panic!("seed {seed}: nothing told")).total();
             let format = call.world.caller.format();
