@@ -33,7 +33,7 @@
 //! | keep | [`Recorder`], [`WavReader`], [`WavWriter`] |
 //!
 //! Kernels without state are functions over slices of equal length; kernels with state have `new`, `process`, `reset`,
-//! and `latency` where they delay. Only `new` allocates. A length that does not fit is the caller's bug and panics;
+//! and `latency` where they delay. No `process` allocates. A length that does not fit is the caller's bug and panics;
 //! bytes of any length meet the [`Framer`] first. No sample, not even NaN, makes a kernel panic.
 //!
 //! Two features bring what needs the nnnoiseless crate: `denoise` the strong noise reduction, `vad` the voice score a

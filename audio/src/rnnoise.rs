@@ -21,6 +21,8 @@ pub(crate) struct Rnnoise {
 
 impl Rnnoise {
     pub(crate) fn new(rate: SampleRate, preset: Preset) -> Self {
+        // The crate plans its transforms and makes their scratch at the first use on each thread: here, for this one.
+        DenoiseState::new().process_frame(&mut [0.0; STEP], &[0.0; STEP]);
         Self {
             state: DenoiseState::new(),
             up: Resampler::with_preset(rate, SampleRate::Hz48000, preset),

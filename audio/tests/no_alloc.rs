@@ -168,6 +168,17 @@ fn kernels_that_listen_do_not_allocate() {
             }
         });
 
+        #[cfg(feature = "vad")]
+        {
+            let source = Box::new(voxline_audio::LearnedScore::new(rate));
+            let mut learned = VoiceDetector::with_source(spec, VoiceDetectorConfig::default(), source);
+            never_allocates("learned voice activity", || {
+                for _ in 0..50 {
+                    let _ = learned.process(&frame);
+                }
+            });
+        }
+
         let mut concealer = Concealer::new(rate);
         let mut noise = ComfortNoise::new(rate, 1);
         never_allocates("concealment and comfort noise", || {
@@ -182,8 +193,13 @@ fn kernels_that_listen_do_not_allocate() {
 #[test]
 fn noise_reduction_does_not_allocate() {
     for rate in SampleRate::ALL {
-        // The strong one is left out: the network's transforms take their scratch afresh each time.
-        for kind in [NoiseReduction::Off, NoiseReduction::Light] {
+        let kinds = [
+            NoiseReduction::Off,
+            NoiseReduction::Light,
+            #[cfg(feature = "denoise")]
+            NoiseReduction::Strong,
+        ];
+        for kind in kinds {
             let mut reducer = kind.reducer(rate);
             let mut frame: Vec<f32> = (0..rate.hz() / 50).map(|n| 0.3 * (n as f32 * 0.2).sin()).collect();
             never_allocates("noise reduction", || {

@@ -14,8 +14,8 @@ use crate::{Preset, Resampler, SampleRate};
 /// It has to learn what is noise: steady hiss of -40 dBFS is gone within three seconds on a telephone, and, the more
 /// of the band above 16 kHz it fills, after up to eight at 44.1 and 48 kHz. Louder hiss without a voice takes longer.
 ///
-/// It is the one kernel here that allocates while it works: the transforms of that crate take their scratch from the
-/// heap, a few times in each step.
+/// `process` allocates nothing on the thread that made it. On another thread the first step does, once for each thread:
+/// the crate keeps the plans and the scratch of its transforms by thread.
 #[derive(Debug)]
 pub struct StrongDenoiser {
     network: Rnnoise,

@@ -16,7 +16,7 @@ use crate::{Preset, SampleRate};
 /// Music, other voices and ringing tones still pass for speech, as they do with the spectral score.
 ///
 /// Works at every [`SampleRate`], by our resamplers, in hops of 10 ms, in silence too; it takes some twenty times the
-/// work of the spectral score.
+/// work of the spectral score. It allocates nothing on the thread that made it, and on another once, for its transforms.
 ///
 /// ```
 /// use voxline_audio::{FrameSpec, LearnedScore, VoiceActivity, VoiceDetector, VoiceDetectorConfig};
