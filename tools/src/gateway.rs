@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use voxline_protocol::slng::{ConfigError, Service};
+use voxline_protocol::slng::{self, ConfigError, Service};
 use voxline_protocol::{CommandError, Secret};
 use voxline_session::{RetryPolicy, SessionError};
 use voxline_transport::{ClientTls, RoundTrip, TransportError, WebSocketConfig, WebSocketConnector};
@@ -90,23 +90,32 @@ impl From<GatewayError> for ToolError {
     fn from(error: GatewayError) -> Self {
         match &error {
             GatewayError::Command(_) | GatewayError::Config(_) => Self::Usage(chain(&error)),
-            GatewayError::Session(_) if is_untrusted(&error) => {
-                Self::Failed(format!("{}; a private issuer is trusted by --ca FILE", chain(&error)))
+            GatewayError::Session(session) => Self::Failed(match remedy(session) {
+                Some(remedy) => format!("{}. {remedy}", chain(&error)),
+                None => chain(&error),
+            }),
+            GatewayError::BrokenOff { .. } | GatewayError::Silent { .. } | GatewayError::Unanswered => {
+                Self::Failed(chain(&error))
             }
-            GatewayError::BrokenOff { .. }
-            | GatewayError::Session(_)
-            | GatewayError::Silent { .. }
-            | GatewayError::Unanswered => Self::Failed(chain(&error)),
         }
     }
 }
 
-/// Whether a certificate, or what else TLS found, is at the bottom of it.
-fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    if let Some(TransportError::Tls { .. }) = error.downcast_ref() {
-        return true;
+/// What to do about a session's end, for somebody at a terminal.
+fn remedy(error: &SessionError) -> Option<&'static str> {
+    if let SessionError::RetriesExhausted { last, .. } = error {
+        return remedy(last);
     }
-    error.source().is_some_and(is_untrusted)
+    let mut code = error.code();
+    if let SessionError::Transport(TransportError::Refused { status: 401 | 403, .. }) = error {
+        code = slng::codes::AUTH;
+    }
+    if let SessionError::Transport(TransportError::Tls { .. }) = error {
+        return Some("Check the certificate's name and dates; a private issuer is trusted by --ca FILE.");
+    }
+    let mut pages = [voxline_transport::CODES, voxline_session::CODES].into_iter().flatten();
+    let page = code.entry().or_else(|| pages.find(|page| page.code == code));
+    page.map(|page| page.remedy)
 }
 
 /// Links that were lost are dialled again for as long as somebody at a terminal would wait.

@@ -11,11 +11,11 @@ use tokio::time::sleep_until;
 use voxline_audio::{AudioFormat, Encoding, SampleRate};
 use voxline_protocol::slng::{Service, SttClient, SttCommand, SttConfig, SttEvent, Transcript};
 use voxline_session::{Session, SessionError, SessionEvent, TrySendError};
-use voxline_transport::Connector;
+use voxline_transport::{Connector, RoundTrip};
 
 use crate::cli::TranscribeArgs;
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, retry, shares, usage};
+use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, network, retry, shares, usage};
 use crate::output;
 use crate::wavfile::Wav;
 
@@ -69,6 +69,8 @@ pub struct Transcribing {
     asked: Asked,
     /// When what was asked counts as never to be answered, unless something comes before.
     give_up: Instant,
+    /// What is still to be measured before the link is given up.
+    round_trip: Option<RoundTrip>,
     first_given: Option<Instant>,
     last_given: Option<Instant>,
     first_partial: Option<Duration>,
@@ -82,7 +84,9 @@ enum Asked {
     Nothing,
     /// The end of the speech.
     Finalize,
-    /// That was answered, and the end of the session is asked for.
+    /// That was answered; the network is still to be measured.
+    Measurement,
+    /// The end of the session.
     Close,
 }
 
@@ -128,11 +132,18 @@ impl Transcribing {
             due: now(),
             asked: Asked::Nothing,
             give_up: now(),
+            round_trip: None,
             first_given: None,
             last_given: None,
             first_partial: None,
             last_final: None,
         })
+    }
+
+    /// Keeps the link, once everything was heard, until the network was measured or a moment has passed.
+    fn measuring(mut self, round_trip: RoundTrip) -> Self {
+        self.round_trip = Some(round_trip);
+        self
     }
 
     /// What happens next; `None` once everything was heard. Cancel-safe.
@@ -145,6 +156,10 @@ impl Transcribing {
                 event = self.session.halves().1.next() => event,
                 () = sleep_until(self.due.into()), if self.asked == Asked::Nothing => {
                     self.give();
+                    continue;
+                }
+                () = measured(self.round_trip.as_ref()), if self.asked == Asked::Measurement => {
+                    self.close();
                     continue;
                 }
                 () = sleep_until(self.give_up.into()), if self.asked != Asked::Nothing => {
@@ -239,11 +254,11 @@ impl Transcribing {
             }
             SttEvent::Finalized { .. } => {
                 self.last_final = self.last_given.map(|last| now() - last);
-                self.end();
+                self.asked = Asked::Measurement;
                 None
             }
             SttEvent::FinalizeTimedOut { .. } => {
-                self.end();
+                self.asked = Asked::Measurement;
                 Some(Heard::Warning("the gateway sent no final transcript in time".to_owned()))
             }
             SttEvent::Dropped { from, to } => {
@@ -259,7 +274,7 @@ impl Transcribing {
         }
     }
 
-    fn end(&mut self) {
+    fn close(&mut self) {
         self.asked = Asked::Close;
         // One command in an empty queue; an ended session tells so by its events.
         drop(self.session.halves().0.try_send(SttCommand::Close));
@@ -276,6 +291,13 @@ impl fmt::Debug for Transcribing {
     }
 }
 
+/// Ready once the network was measured, or need not or cannot be.
+async fn measured(round_trip: Option<&RoundTrip>) {
+    if let Some(round_trip) = round_trip {
+        network(round_trip).await;
+    }
+}
+
 /// Prints what is said in the file; true if it is anything.
 pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
     let wav = Wav::read(&args.file).map_err(usage)?;
@@ -287,7 +309,8 @@ pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
     let connector = gateway.connector(Service::Stt, &args.model)?;
     let round_trip = connector.round_trip();
     let sound = wav.to_rate(RATE);
-    let mut transcribing = Transcribing::begin(connector, RATE, sound, args.speed).await?;
+    let transcribing = Transcribing::begin(connector, RATE, sound, args.speed).await?;
+    let mut transcribing = transcribing.measuring(round_trip.clone());
     let progress = progress(wav.duration());
     let mut finals = 0_usize;
     while let Some(heard) = transcribing.next().await? {
@@ -308,8 +331,10 @@ pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
         }
     }
     progress.finish_and_clear();
-    // The session is over, so a measurement that has not come will not come.
     report(args, &transcribing, round_trip.get(), wav.duration());
+    if finals == 0 {
+        output::note("no speech was heard");
+    }
     Ok(finals > 0)
 }
 
