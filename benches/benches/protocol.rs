@@ -20,6 +20,8 @@ use voxline_protocol::plivo::{
 use voxline_protocol::slng::{SttClient, SttCommand, SttConfig, TtsClient, TtsCommand, TtsConfig};
 use voxline_protocol::{Input, Machine, Message, Secret, UtteranceId};
 
+use counting::measure;
+
 #[path = "support/counting.rs"]
 mod counting;
 
@@ -36,16 +38,7 @@ criterion_group!(
 );
 criterion_main!(machines);
 
-/// Times `work` and says what one run of it allocates.
-fn measure(c: &mut Criterion, name: &str, mut work: impl FnMut()) {
-    // Once for what is only made the first time.
-    work();
-    let count = counting::count(&mut work);
-    println!("{name}: {} allocations, {} bytes", count.allocations, count.bytes);
-    c.bench_function(name, |b| b.iter(&mut work));
-}
-
-/// The same for `work` that something must come before each time, which is neither timed nor counted.
+/// As [`measure`] does, for `work` that something must come before each time, which is neither timed nor counted.
 fn measure_after<S>(c: &mut Criterion, name: &str, state: &mut S, before: fn(&mut S), work: fn(&mut S)) {
     before(state);
     work(state);

@@ -3,6 +3,18 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use criterion::Criterion;
+
+/// Times `work` and says what one run of it allocates.
+#[expect(clippy::print_stdout, reason = "the counts are part of the result")]
+pub(crate) fn measure(c: &mut Criterion, name: &str, mut work: impl FnMut()) {
+    // Once for what is only made the first time.
+    work();
+    let count = count(&mut work);
+    println!("{name}: {} allocations, {} bytes", count.allocations, count.bytes);
+    c.bench_function(name, |b| b.iter(&mut work));
+}
+
 /// What was asked of the allocator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
