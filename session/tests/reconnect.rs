@@ -265,6 +265,16 @@ async fn a_fatal_error_is_told_once_after_the_events_before_it() {
     assert!(matches!(sender.send(line("late")).await, Err(SessionError::Ended)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_says_as_it_fails_is_still_told() {
+    let (near, far) = memory::pair(8);
+    let (_sender, mut receiver) = Session::builder(Talker::default()).accept(near).split();
+    FarEnd(far).say("gibberish last words").await;
+    assert_eq!(heard(&mut receiver).await, Some(Heard::Note("last words".into())));
+    assert!(matches!(receiver.next().await, Some(Err(SessionError::Protocol(_)))));
+    assert!(receiver.next().await.is_none());
+}
+
 /// Links live for a few messages, end in every way, and dials fail; the machine's promise must hold over all of it.
 #[tokio::test(start_paused = true)]
 async fn whatever_is_cut_every_line_arrives_in_order() {

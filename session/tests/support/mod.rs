@@ -93,7 +93,8 @@ impl Machine for Talker {
                 ("note", note) => self.events.push_back(Heard::Note(note.to_owned())),
                 ("cleared", _) => self.events.push_back(Heard::Cleared),
                 ("bye", _) => self.finish(),
-                _ => {
+                (_, words) => {
+                    self.events.extend((!words.is_empty()).then(|| Heard::Note(words.to_owned())));
                     let limit = Duration::ZERO;
                     return Err(ProtocolError::Timeout { awaited: Awaited::Ready, limit });
                 }
