@@ -491,6 +491,28 @@ mod tests {
         assert!(!format!("{route:?}").contains("k+1"));
     }
 
+    /// T15.
+    #[test]
+    fn region_provider_key_and_labels_travel_as_the_vendors_own_clients_send_them() {
+        let labelled = route("wss://h", "deepgram/nova:3").unwrap();
+        let labelled = labelled.with_provider_key(Secret::new("p").unwrap()).unwrap();
+        let labelled = labelled.with_agent(" ag1 ").unwrap().with_session("call-7").unwrap();
+        let exact = Region::Exact(vec!["EU-North-1".to_owned(), "us-east-1".to_owned()]);
+        for (region, expected) in [
+            (exact, ("X-Region-Override", "eu-north-1, us-east-1")),
+            (Region::WorldPart("EU".to_owned()), ("X-World-Part-Override", "eu")),
+        ] {
+            let headers = labelled.clone().with_region(region).unwrap().headers();
+            let of =
+                |name| headers.iter().find(|(header, _)| *header == name).map(|(_, value)| value.as_str());
+            assert_eq!(of(expected.0), Some(expected.1));
+            assert_eq!(of("Authorization"), Some("Bearer k+1"));
+            assert_eq!(of("X-Slng-Provider-Key"), Some("p"));
+            assert_eq!((of("X-SLNG-Agent-Id"), of("X-SLNG-Session-Id")), (Some("ag1"), Some("call-7")));
+            assert_eq!(headers.len(), 5, "nothing else, and one region header at most");
+        }
+    }
+
     #[test]
     fn a_provider_key_is_for_external_models_alone() {
         assert!(route("wss://h", "slng/a/b").unwrap().with_provider_key(key()).is_err());
