@@ -27,7 +27,7 @@ impl AvatarIdentity {
     }
 }
 
-/// How patient a [`RoomMonitor`] is.
+/// How patient a [`RoomMonitor`](super::RoomMonitor) is.
 #[non_exhaustive]
 #[derive(Debug, Clone)]
 pub struct RoomMonitorConfig {
