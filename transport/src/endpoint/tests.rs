@@ -1,0 +1,101 @@
+//! URLs, headers and credentials: what is taken, what is refused, what is never shown.
+
+use proptest::prelude::*;
+use voxline_protocol::Secret;
+
+use super::*;
+
+fn key() -> Secret {
+    Secret::new("canary+/=1").unwrap()
+}
+
+#[test]
+fn urls_are_taken_apart() {
+    for (url, host, port, secure, header, target) in [
+        ("ws://example.com", "example.com", 80, false, "example.com", "/"),
+        (" wss://example.com/a?b=c\n", "example.com", 443, true, "example.com", "/a?b=c"),
+        ("https://example.com:8443/x", "example.com", 8443, true, "example.com:8443", "/x"),
+        ("http://[::1]:9000/", "::1", 9000, false, "[::1]:9000", "/"),
+        ("WS://[::1]", "::1", 80, false, "[::1]", "/"),
+    ] {
+        let endpoint = Endpoint::parse(url).unwrap();
+        assert_eq!((endpoint.host(), endpoint.port()), (host, port), "{url}");
+        assert_eq!(endpoint.is_secure(), secure, "{url}");
+        let request = endpoint.request();
+        assert_eq!(request.headers()[HOST], header, "{url}");
+        assert_eq!(request.uri().to_string(), target, "{url}");
+    }
+}
+
+#[test]
+fn a_url_that_cannot_be_dialled_is_refused_with_the_reason() {
+    for (url, expected) in [
+        ("", "`` is not a URL"),
+        ("example.com", "scheme is ``"),
+        ("example.com:80/x", "is not a URL"),
+        ("ftp://x", "scheme is `ftp`"),
+        ("ws://", "is not a URL"),
+        ("ws://h:99999/", "is not a URL"),
+        ("ws://h/a b", "is not a URL"),
+        ("ws://me:canary@h/", "URL holds a user name"),
+        ("ws://h/#x", "URL holds a `#`"),
+    ] {
+        let error = Endpoint::parse(url).unwrap_err().to_string();
+        assert!(error.contains(expected), "{url}: {error}");
+        assert!(!error.contains("canary"), "{url}: {error}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_sent_is_refused_at_once() {
+    let endpoint = Endpoint::parse("ws://h/").unwrap();
+    for (name, value) in [("a b", "x"), ("", "x"), ("a", "x\ny"), ("Host", "x"), ("Sec-WebSocket-Key", "x")] {
+        assert!(
+            matches!(endpoint.clone().with_header(name, value), Err(EndpointError::Header { .. })),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn credentials_travel_and_are_never_shown() {
+    let endpoint = Endpoint::parse("ws://h/p?x=1&api_key=canary")
+        .unwrap()
+        .with_bearer(key())
+        .with_token(key())
+        .with_secret_header("x-api-key", key())
+        .unwrap()
+        .with_header("x-other-token", "canary")
+        .unwrap();
+    let request = endpoint.request();
+    assert_eq!(request.headers()[AUTHORIZATION], "Bearer canary+/=1");
+    assert_eq!(request.headers()["x-api-key"], "canary+/=1");
+    assert_eq!(request.uri().query(), Some("x=1&api_key=canary&token=canary%2B%2F%3D1"));
+    for shown in [format!("{endpoint}"), format!("{endpoint:?}"), format!("{:?}", request.headers())] {
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}
+
+#[test]
+fn a_replaced_key_is_used_by_the_next_dial() {
+    let key = Key::from(key());
+    let endpoint = Endpoint::parse("ws://h/").unwrap().with_bearer(key.clone());
+    key.replace(Secret::new("fresh").unwrap());
+    assert_eq!(endpoint.request().headers()[AUTHORIZATION], "Bearer fresh");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_parsing_panic(url in ".{0,80}") {
+        if let Ok(endpoint) = Endpoint::parse(&url) {
+            let _ = endpoint.request();
+        }
+    }
+
+    #[test]
+    fn every_key_fits_every_carrier(key in "[!-~]{1,40}") {
+        let key = Secret::new(&key).unwrap();
+        let endpoint = Endpoint::parse("ws://h/").unwrap().with_bearer(key.clone()).with_token(key);
+        let _ = endpoint.request();
+    }
+}
