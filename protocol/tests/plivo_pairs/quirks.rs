@@ -42,6 +42,24 @@ fn no_quirk_makes_anyone_wait_beyond_the_limit() {
     println!("{played} calls with quirks");
 }
 
+#[test]
+fn a_link_that_plivo_breaks_is_lost_once_and_dialled_once() {
+    for seed in 0..40 {
+        let config = caller().with_quirk(PlivoQuirk::Redials).with_seed(seed);
+        let network = Network { to_plivo: 20..40, to_us: 20..40 };
+        let mut pair = Pair::new(PlivoConfig::default(), config, network, seed);
+        pair.run(Duration::from_secs(60));
+        let course = pair.said.iter().filter_map(|(_, said)| match said {
+            Said::Caller(CallerEvent::LinkLost(_)) => Some("lost"),
+            Said::Caller(CallerEvent::Redial { .. }) => Some("dials"),
+            Said::Caller(CallerEvent::Started) => Some("starts"),
+            Said::Caller(_) | Said::Stream(_) => None,
+        });
+        let course: Vec<_> = course.collect();
+        assert_eq!(course, ["starts", "lost", "dials", "starts", "lost", "dials", "starts"], "seed {seed}");
+    }
+}
+
 fn play(quirk: PlivoQuirk, scenario: Scenario, seed: u64, told: &mut Told) {
     let name = format!("{quirk} in {scenario:?}, seed {seed}");
     let network = Network { to_plivo: 20..40, to_us: 20..40 };

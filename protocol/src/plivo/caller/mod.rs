@@ -50,6 +50,8 @@ pub struct PlivoCaller {
     began: Option<Instant>,
     ticks: u64,
     losses: u32,
+    /// We broke the link ourselves: that it ends is no second loss.
+    broken: bool,
     was_live: bool,
     writer: Writer,
     microphone: BytesMut,
@@ -103,6 +105,7 @@ impl PlivoCaller {
             began: None,
             ticks: 0,
             losses: 0,
+            broken: false,
             was_live: false,
             writer: Writer::new(&config),
             microphone: BytesMut::new(),
@@ -200,6 +203,7 @@ impl PlivoCaller {
         }
         self.timers.stop(Timer::Redial);
         self.state = State::Live;
+        self.broken = false;
         self.writer = Writer::new(&self.config);
         self.outbox.clear();
         self.media_waiting = 0;
@@ -222,6 +226,9 @@ impl PlivoCaller {
     }
 
     fn on_closed(&mut self, close: Option<CloseFrame>) {
+        if std::mem::take(&mut self.broken) {
+            return;
+        }
         match self.state {
             State::Closing => self.finish(),
             State::Finished => {}
@@ -343,6 +350,7 @@ impl PlivoCaller {
         }
         if self.losses < REDIALS && self.struck(PlivoQuirk::Redials, 150) {
             self.lose_link(None);
+            self.broken = true;
             self.outbox.push_back((false, Message::Close(CloseFrame::new(ABRUPT, ""))));
         }
     }
