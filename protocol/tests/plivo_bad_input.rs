@@ -54,9 +54,8 @@ fn media(track: &str, payload: &str) -> String {
 
 /// The words of a message that was told as garbled, and how much of its audio was taken all the same.
 fn garbled(events: &[PlivoEvent]) -> (String, usize) {
-    let words = events.iter().find_map(|event| match event {
-        PlivoEvent::Garbled { error } => Some(error.to_string()),
-        _ => None,
+    let words = events.iter().find_map(|event| {
+        if let PlivoEvent::Garbled { error } = event { Some(error.to_string()) } else { None }
     });
     let bytes =
         events.iter().map(|event| if let PlivoEvent::Media(media) = event { media.payload.len() } else { 0 });
@@ -118,10 +117,9 @@ fn a_second_start_in_another_format_restarts_the_stream() {
     let events = call.hear(MULAW);
     let cleared = |event: &PlivoEvent| matches!(event, PlivoEvent::Cleared { by: ClearedBy::Restart, .. });
     assert!(events.iter().any(cleared), "old audio cannot be played: {events:?}");
-    let started = events.iter().find_map(|event| match event {
-        PlivoEvent::Started(info) => Some(info.format),
-        _ => None,
-    });
+    let started = events
+        .iter()
+        .find_map(|event| if let PlivoEvent::Started(info) = event { Some(info.format) } else { None });
     assert_eq!(started, Some(AudioFormat::PHONE));
     assert_ne!(AudioFormat::PHONE, AudioFormat::linear16(SampleRate::Hz8000));
 }
