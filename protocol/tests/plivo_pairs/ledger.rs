@@ -63,7 +63,7 @@ fn converse(seed: u64) -> u64 {
     let mut breaks = if random.once_in(3) { 2 } else { 0 };
     for utterance in 0..5_u16 {
         let id = UtteranceId::new(u64::from(utterance));
-        let length = random.within(100..1_500);
+        let length = random.within(100..1_000);
         let spacing = random.within(50..500);
         let mut at = 0;
         while at < length {

@@ -102,7 +102,7 @@ impl Pair {
 
     /// A pair for what does not depend on the caller's own voice: cheap enough to be played many thousand times.
     pub(crate) fn thin(config: PlivoConfig, caller: PlivoCallerConfig, network: Network, seed: u64) -> Self {
-        Self { media_every: 5, ..Self::new(config, caller, network, seed) }
+        Self { media_every: 25, ..Self::new(config, caller, network, seed) }
     }
 
     /// Lets time pass until all that was given is heard and acknowledged, whatever the link does.
