@@ -15,7 +15,7 @@ use crate::{Preset, SampleRate};
 /// under the voice from 36 to 9 %, with noise that steps by 12 dB every 4 s from 43 to 6 %, with typing from 86 to 24 %.
 /// Music, other voices and ringing tones still pass for speech, as they do with the spectral score.
 ///
-/// Works at every [`SampleRate`], by our resamplers, in hops of 10 ms, in silence too; it takes some twenty times the
+/// Works at every [`SampleRate`], by our resamplers, in hops of 10 ms, in silence too; it takes some seventy times the
 /// work of the spectral score. It allocates nothing on the thread that made it, and on another once, for its transforms.
 ///
 /// ```
