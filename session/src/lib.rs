@@ -9,6 +9,7 @@ mod budget;
 mod conversation;
 mod driver;
 mod error;
+mod failover;
 mod handle;
 mod limits;
 mod metrics;
@@ -33,6 +34,7 @@ pub use conversation::{
 };
 pub use driver::Driver;
 pub use error::{CODES, SessionError, TrySendError, Wait};
+pub use failover::Failover;
 pub use handle::{Receiver, Sender};
 pub use limits::VendorLimits;
 pub use metrics::Metrics;
