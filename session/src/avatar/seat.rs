@@ -49,8 +49,12 @@ impl AvatarSeat {
         let rest = Rest::new(requester, api, &config)?;
         let service = Service { rest, config };
         service.prepare().await?;
-        let (place, session) = service.new_session().await?;
-        Ok(Self { place, session })
+        let made = service.new_session().await;
+        if made.is_err() {
+            // What was created is ended behind.
+            service.rest.quiet().await;
+        }
+        made.map(|(place, session)| Self { place, session })
     }
 
     /// What `session.init` takes: the id, the session's own secret, and in revision A room and picture.
