@@ -44,7 +44,7 @@ pub struct Present {
     /// When it joined, ISO 8601.
     pub join_time: Option<String>,
     /// How long it has been there, in seconds.
-    pub duration: f64,
+    pub duration: Option<f64>,
 }
 
 /// A call to Daily that failed.
@@ -70,7 +70,13 @@ impl DailyApiError {
     /// Whether the same call can succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        self.status == 429 || self.status >= 500
+        self.status == 429 || self.status >= 500 || self.is_malformed()
+    }
+
+    /// Whether the call succeeded, with an answer that cannot be read: the page of a proxy on the way, for example.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        self.status >= 200 && self.status < 300
     }
 }
 
@@ -178,5 +184,16 @@ mod tests {
         let error = DailyApi::read_presence(&refused.unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "400: authorization-header-error missing");
         assert!(!error.is_retryable() && error.code().entry().is_some());
+    }
+
+    #[test]
+    fn a_field_without_a_value_costs_no_answer_and_a_proxys_page_is_asked_past() {
+        let read =
+            |body: &'static str| DailyApi::read_presence(&Response::new(Bytes::from_static(body.as_bytes())));
+        let present =
+            read(r#"{"total_count":1,"data":[{"id":"s1","userName":null,"duration":null}]}"#).unwrap();
+        assert_eq!((present[0].session_id.as_str(), present[0].duration), ("s1", None));
+        let error = read("<html>please log in</html>").unwrap_err();
+        assert!(error.is_malformed() && error.is_retryable(), "{error}");
     }
 }

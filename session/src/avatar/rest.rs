@@ -88,18 +88,11 @@ impl Rest {
         self.daily.is_some()
     }
 
-    /// Asks Daily who is in a room; `None` if it did not say, which another time may mend.
+    /// Asks Daily who is in a room; `None` if it did not answer, which another time may mend.
     pub(super) async fn presence(&self, room: &RoomUrl) -> Result<Option<Vec<Present>>, DailyApiError> {
         let Some((daily, endpoint)) = &self.daily else { return Ok(None) };
         let Some(response) = self.ask(endpoint, daily.presence(room)).await else { return Ok(None) };
-        match DailyApi::read_presence(&response) {
-            Ok(present) => Ok(Some(present)),
-            Err(error) if error.is_retryable() => {
-                debug!(%error, "Daily did not say who is in the room");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        DailyApi::read_presence(&response).map(Some)
     }
 
     /// Puts somebody out of a room, if Daily can be asked.

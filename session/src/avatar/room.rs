@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::time::{sleep_until, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 use voxline_protocol::agenthuman::{RoomAccess, RoomPlatform};
 use voxline_protocol::daily::{
     AvatarIdentity, DailyApi, DailyApiError, Present, RoomEvent, RoomMonitor, RoomMonitorConfig, RoomUrl,
@@ -26,6 +26,8 @@ pub(super) struct RoomWatch {
     due: Option<Instant>,
     /// The question under way.
     asked: Option<Asked>,
+    /// Answers in a row that could not be read.
+    unreadable: u32,
     joined: Option<Instant>,
 }
 
@@ -49,7 +51,7 @@ impl RoomWatch {
         }
         let monitor = RoomMonitor::new(watched, now());
         let due = is_asked.then(now);
-        Some(Self { rest: rest.clone(), room: url, monitor, due, asked: None, joined: None })
+        Some(Self { rest: rest.clone(), room: url, monitor, due, asked: None, unreadable: 0, joined: None })
     }
 
     /// Waits for the next answer or deadline and takes it; verdicts may follow. Cancel-safe.
@@ -66,9 +68,14 @@ impl RoomWatch {
 
     fn on_answer(&mut self, answer: Result<Option<Vec<Present>>, DailyApiError>) {
         self.due = Some(now() + DailyApi::PRESENCE_INTERVAL);
+        let is_unreadable = answer.as_ref().is_err_and(DailyApiError::is_malformed);
+        self.unreadable = if is_unreadable { self.unreadable + 1 } else { 0 };
         match answer {
             Ok(Some(present)) => self.monitor.handle_presence(now(), &present),
             Ok(None) => {}
+            Err(error) if error.is_retryable() && self.unreadable < MAX_UNREADABLE => {
+                debug!(%error, "Daily did not say who is in the room");
+            }
             Err(error) => {
                 warn!(%error, "Daily does not tell who is in the room, and is not asked again");
                 self.due = None;
@@ -143,7 +150,51 @@ async fn sleep_to(deadline: Option<Instant>) {
     }
 }
 
+/// Answers in a row that cannot be read before the one who gives them is taken for somebody else.
+const MAX_UNREADABLE: u32 = 4;
 /// How long an avatar must have been there for its absence to be a new one.
 const STAY: Duration = Duration::from_secs(60);
 /// How long it may take to put an avatar out of its room.
 const CLEAR_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Response;
+    use voxline_protocol::Secret;
+    use voxline_protocol::agenthuman::{AvatarApi, CreateSession};
+    use voxline_transport::memory::Network;
+
+    use super::*;
+
+    fn watch() -> RoomWatch {
+        let secret = |text| Secret::new(text).unwrap();
+        let room = RoomAccess::daily("https://mine.daily.co/demo", secret("token"));
+        let create = CreateSession::revision_b("avat_1", room.clone());
+        let config = AvatarConfig::new(create).with_daily(DailyApi::new(secret("key")));
+        let rest = Rest::new(Network::new(1), AvatarApi::new(secret("ah_test_1")), &config).unwrap();
+        RoomWatch::new(&rest, &config, &room, true).unwrap()
+    }
+
+    fn answer(body: &'static str) -> Result<Option<Vec<Present>>, DailyApiError> {
+        DailyApi::read_presence(&Response::new(Bytes::from_static(body.as_bytes()))).map(Some)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_of_a_proxy_end_the_watch_only_when_nothing_else_comes() {
+        let mut watch = watch();
+        for _ in 0..5 {
+            for _ in 1..MAX_UNREADABLE {
+                watch.on_answer(answer("<html>"));
+            }
+            watch.on_answer(answer(r#"{"data":[]}"#));
+        }
+        assert!(watch.due.is_some(), "a readable answer between");
+        assert_eq!(watch.poll_verdict(), None);
+        for _ in 0..MAX_UNREADABLE {
+            assert!(watch.due.is_some());
+            watch.on_answer(answer("<html>"));
+        }
+        assert_eq!((watch.due, watch.poll_verdict()), (None, Some(RoomVerdict::Blind)));
+    }
+}
