@@ -141,7 +141,7 @@ pub enum AvatarNotice {
     Protocol(AvatarEvent),
     /// The link is gone; it or the session is being brought back. Speech goes on being taken.
     Recovering {
-        /// What is tried first.
+        /// What is tried first. A session that turns out to be over is told once more, with its replacement.
         recovery: Recovery,
     },
     /// Speech was not taken, for want of room or because its utterance is over: it is never said. An utterance of

@@ -262,8 +262,18 @@ impl<T: Transport> Life<T> {
     }
 
     async fn on_recovered(&mut self, live: &mut Live<T>, recovered: Recovered<T>) -> Result<(), AvatarError> {
-        let Recovered { link, place, fresh, attempts } = recovered;
-        self.attempts = attempts;
+        let (link, place, fresh) = match recovered {
+            Recovered::Linked { link, place, fresh, attempts } => {
+                self.attempts = attempts;
+                (link, place, fresh)
+            }
+            Recovered::Over { place, attempts } => {
+                self.attempts = attempts;
+                live.place = Some(place);
+                self.recover(live, Recovery::NewSession);
+                return Ok(());
+            }
+        };
         let session_id = place.paid.id().to_owned();
         if fresh.is_some() {
             self.watch_room(&place);

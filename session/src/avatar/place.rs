@@ -52,12 +52,17 @@ impl Place {
 }
 
 /// What a recovery came to.
-pub(super) struct Recovered<T> {
-    pub(super) link: T,
-    pub(super) place: Place,
-    /// The session that takes the old one's place, if one had to be made.
-    pub(super) fresh: Option<AvatarSession>,
-    pub(super) attempts: u32,
+pub(super) enum Recovered<T> {
+    /// There is a link.
+    Linked {
+        link: T,
+        place: Place,
+        /// The session that takes the old one's place, if one had to be made.
+        fresh: Option<AvatarSession>,
+        attempts: u32,
+    },
+    /// The session is over: only a new one helps, once its room is clear.
+    Over { place: Place, attempts: u32 },
 }
 
 impl Service {
@@ -180,8 +185,7 @@ impl<T: Transport> World<T> {
         }
     }
 
-    /// Brings a link back, and the session if need be: as `recovery` says at first, and by the next stronger means
-    /// each time that did not help.
+    /// Brings a link back, or makes a new session first, as `recovery` says.
     pub(super) async fn recover(
         &self,
         mut place: Place,
@@ -197,7 +201,8 @@ impl<T: Transport> World<T> {
             if recovery == Recovery::StartAgain {
                 match self.service.start_again(&mut place).await {
                     Ok(true) => {}
-                    Ok(false) => recovery = Recovery::NewSession,
+                    // The same attempt goes on with a new session.
+                    Ok(false) => return Ok(Recovered::Over { place, attempts: attempts - 1 }),
                     Err(error) => {
                         last = Some(error);
                         continue;
@@ -215,7 +220,7 @@ impl<T: Transport> World<T> {
                 fresh = Some(session);
             }
             match (self.dial)(place.endpoint.clone()).await {
-                Ok(link) => return Ok(Recovered { link, place, fresh, attempts }),
+                Ok(link) => return Ok(Recovered::Linked { link, place, fresh, attempts }),
                 Err(error) => last = Some(SessionError::Transport(error).into()),
             }
             recovery = Recovery::StartAgain;
