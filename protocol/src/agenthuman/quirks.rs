@@ -114,6 +114,8 @@ quirks! {
     RateLimitedBare = "rate-limited-bare",
     /// REST: each call first fails with status 500 twice.
     ServerErrors = "server-errors",
+    /// REST: Daily's answers about who is in a room are up to 15 seconds old.
+    StalePresence = "stale-presence",
     /// REST: starting a session takes `POST`, and `PUT` is not allowed.
     StartByPost = "start-by-post",
     /// REST: the start call always names a server that does not hold the session.

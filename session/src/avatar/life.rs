@@ -40,6 +40,8 @@ pub(super) struct Life<T> {
     outbox: VecDeque<AvatarNotice>,
     state: SessionState,
     watch: Option<RoomWatch>,
+    /// The avatar of the session before, by its session in the room.
+    former: Option<String>,
     /// Sessions in a row whose avatar stayed out of its room.
     absences: u32,
     /// Attempts to bring link or session back since speech was last confirmed.
@@ -72,6 +74,7 @@ impl<T: Transport> Life<T> {
             outbox: VecDeque::new(),
             state: SessionState::Idle,
             watch: None,
+            former: None,
             absences: 0,
             attempts: 0,
         }
@@ -253,6 +256,9 @@ impl<T: Transport> Life<T> {
         let (world, attempts) = (Arc::clone(&self.world), self.attempts);
         // A session that is over takes its avatar along, and what is left of it must not be taken for the new one.
         let watch = self.watch.take_if(|_| recovery == Recovery::NewSession);
+        if let Some(watch) = &watch {
+            self.former = watch.seen().map(str::to_owned);
+        }
         live.recovery = Some(Box::pin(async move {
             if let Some(watch) = watch {
                 watch.clear().await;
@@ -314,7 +320,8 @@ impl<T: Transport> Life<T> {
     fn watch_room(&mut self, place: &Place) {
         let Service { rest, config } = &self.world.service;
         let room = place.room.as_ref().filter(|_| config.watch_room);
-        self.watch = room.and_then(|room| RoomWatch::new(rest, config, room, place.is_room_ours()));
+        let former = self.former.clone();
+        self.watch = room.and_then(|room| RoomWatch::new(rest, config, room, place.is_room_ours(), former));
     }
 
     fn take_verdicts(&mut self, live: &mut Live<T>) -> Result<(), AvatarError> {

@@ -29,6 +29,8 @@ pub(super) struct RoomWatch {
     /// Answers in a row that could not be read.
     unreadable: u32,
     joined: Option<Instant>,
+    /// The avatar that was seen last, here or in a session before.
+    seen: Option<String>,
 }
 
 type Asked = BoxFuture<'static, Result<Option<Vec<Present>>, DailyApiError>>;
@@ -36,14 +38,22 @@ type Asked = BoxFuture<'static, Result<Option<Vec<Present>>, DailyApiError>>;
 impl RoomWatch {
     /// A watch of `room` from now on; `None` if it is no room of Daily's.
     ///
-    /// `is_ours` says whether the room is of the domain that the configuration has a key for.
-    pub(super) fn new(rest: &Rest, config: &AvatarConfig, room: &RoomAccess, is_ours: bool) -> Option<Self> {
+    /// `is_ours` says whether the room is of the domain that the configuration has a key for; `former` is the avatar of
+    /// the session before, for Daily's answers may be older than its end.
+    pub(super) fn new(
+        rest: &Rest,
+        config: &AvatarConfig,
+        room: &RoomAccess,
+        is_ours: bool,
+        former: Option<String>,
+    ) -> Option<Self> {
         if room.platform != RoomPlatform::Daily {
             return None;
         }
         let (url, _) = RoomUrl::parse(&room.url).ok()?;
         let avatar = AvatarIdentity::named(&room.display_name);
         let mut watched = RoomMonitorConfig::new(url.name(), avatar);
+        watched.former.clone_from(&former);
         let is_asked = is_ours && rest.has_daily();
         watched.join_limit = config.join_limit;
         if is_asked {
@@ -51,7 +61,16 @@ impl RoomWatch {
         }
         let monitor = RoomMonitor::new(watched, now());
         let due = is_asked.then(now);
-        Some(Self { rest: rest.clone(), room: url, monitor, due, asked: None, unreadable: 0, joined: None })
+        Some(Self {
+            rest: rest.clone(),
+            room: url,
+            monitor,
+            due,
+            asked: None,
+            unreadable: 0,
+            joined: None,
+            seen: former,
+        })
     }
 
     /// Waits for the next answer or deadline and takes it; verdicts may follow. Cancel-safe.
@@ -96,6 +115,7 @@ impl RoomWatch {
         let verdict = self.monitor.poll_verdict()?;
         if let RoomVerdict::AvatarJoined { .. } = verdict {
             self.joined = Some(now());
+            self.seen = self.monitor.avatar().map(str::to_owned).or_else(|| self.seen.take());
         }
         Some(verdict)
     }
@@ -103,6 +123,11 @@ impl RoomWatch {
     /// Whether the avatar came, and not just to leave again.
     pub(super) fn has_stayed(&self) -> bool {
         self.joined.is_some_and(|joined| now().saturating_duration_since(joined) >= STAY)
+    }
+
+    /// The avatar that was seen last, here or in a session before.
+    pub(super) fn seen(&self) -> Option<&str> {
+        self.seen.as_deref()
     }
 
     /// The session is being ended: who leaves from here on was meant to.
@@ -173,7 +198,7 @@ mod tests {
         let create = CreateSession::revision_b("avat_1", room.clone());
         let config = AvatarConfig::new(create).with_daily(DailyApi::new(secret("key")));
         let rest = Rest::new(Network::new(1), AvatarApi::new(secret("ah_test_1")), &config).unwrap();
-        RoomWatch::new(&rest, &config, &room, true).unwrap()
+        RoomWatch::new(&rest, &config, &room, true, None).unwrap()
     }
 
     fn answer(body: &'static str) -> Result<Option<Vec<Present>>, DailyApiError> {

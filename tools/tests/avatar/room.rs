@@ -86,6 +86,32 @@ async fn an_avatar_that_vanishes_is_replaced_and_the_speech_goes_on_in_the_new_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_avatar_whose_session_was_replaced_is_not_taken_for_the_new_one() {
+    for is_cut in [true, false] {
+        let bench = Bench::new(&[AvatarQuirk::StalePresence, AvatarQuirk::EndOnDisconnect]);
+        let mut avatar = bench.open(watched(AvatarSimulatorConfig::DAILY_KEY)).await.unwrap();
+        assert!(matches!(verdict(&mut avatar).await, Some(RoomVerdict::AvatarJoined { .. })));
+        sleep(Duration::from_secs(2)).await;
+        if is_cut {
+            bench.service.links().cut();
+        } else {
+            bench.end(&bench.service.running()[0]).await;
+        }
+        avatar.say(speech(3)).await.unwrap();
+        let mut verdicts = Vec::new();
+        let _ = timeout(Duration::from_secs(60), async {
+            while let Some(verdict) = verdict(&mut avatar).await {
+                verdicts.push(verdict);
+            }
+        })
+        .await;
+        assert!(matches!(verdicts[..], [RoomVerdict::AvatarJoined { .. }]), "cut: {is_cut}, {verdicts:?}");
+        assert_eq!(bench.created(), 2, "cut: {is_cut}");
+        avatar.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_avatar_that_never_comes_is_given_up_after_three_sessions() {
     let bench = Bench::new(&[AvatarQuirk::NeverInRoom]);
     let mut avatar = bench.open(watched(AvatarSimulatorConfig::DAILY_KEY)).await.unwrap();

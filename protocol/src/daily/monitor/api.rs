@@ -33,6 +33,8 @@ impl AvatarIdentity {
 pub struct RoomMonitorConfig {
     /// Who the avatar is.
     pub avatar: AvatarIdentity,
+    /// The session of an avatar that was there before this one, which reports may still name. `None` by default.
+    pub former: Option<String>,
     /// The room's name; webhooks of other rooms are not ours.
     pub room: String,
     /// How long the avatar may take to join, or to come back after it left. Default 20 s.
@@ -48,6 +50,7 @@ impl RoomMonitorConfig {
     pub fn new(room: impl Into<String>, avatar: AvatarIdentity) -> Self {
         Self {
             avatar,
+            former: None,
             room: room.into(),
             join_limit: Duration::from_secs(20),
             media_limit: Duration::from_secs(10),

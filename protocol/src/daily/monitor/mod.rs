@@ -151,9 +151,11 @@ impl RoomMonitor {
     /// inside the room knows better; else two answers in a row without the avatar mean that it is gone.
     pub fn handle_presence(&mut self, now: Instant, present: &[Present]) {
         self.tick(now);
-        let id =
-            |one: &&Present| self.config.avatar.matches(one.user_id.as_deref(), one.user_name.as_deref());
-        match present.iter().find(id).map(|one| one.session_id.clone()) {
+        let is_avatar = |one: &&Present| {
+            let (id, name) = (one.user_id.as_deref(), one.user_name.as_deref());
+            self.config.avatar.matches(id, name) && !self.is_former(&one.session_id)
+        };
+        match present.iter().find(is_avatar).map(|one| one.session_id.clone()) {
             Some(session_id) => {
                 self.missed = 0;
                 self.arrive(session_id);
@@ -182,7 +184,7 @@ impl RoomMonitor {
         self.tick(now);
         let Some(session_id) = event.session_id.as_deref() else { return };
         let is_avatar = self.config.avatar.matches(event.user_id.as_deref(), event.user_name.as_deref());
-        if event.room.as_deref() != Some(self.config.room.as_str()) {
+        if event.room.as_deref() != Some(self.config.room.as_str()) || self.is_former(session_id) {
             return;
         }
         match event.kind.as_str() {
@@ -231,8 +233,12 @@ impl RoomMonitor {
         self.now = self.now.max(now);
     }
 
+    fn is_former(&self, session_id: &str) -> bool {
+        self.config.former.as_deref() == Some(session_id)
+    }
+
     fn see(&mut self, participant: &Participant) {
-        if participant.local {
+        if participant.local || self.is_former(&participant.session_id) {
             return;
         }
         let is_known = self.avatar.as_deref() == Some(participant.session_id.as_str());

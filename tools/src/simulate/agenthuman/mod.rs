@@ -146,7 +146,7 @@ impl AvatarSimulator {
         desk.max_sessions = config.max_sessions;
         desk.calls_per_minute = config.calls_per_minute;
         desk.quirks.clone_from(&config.quirks);
-        let rooms = Rooms::new(&config.daily_key);
+        let rooms = Rooms::new(&config.daily_key, config.quirks.contains(&AvatarQuirk::StalePresence));
         Self(Arc::new(Service {
             config,
             epoch: (now(), SystemTime::now()),
@@ -240,7 +240,7 @@ impl AvatarSimulator {
     fn respond(&self, request: &Request<Bytes>) -> Response<Bytes> {
         self.0.calls.fetch_add(1, Ordering::Relaxed);
         if request.uri().path().starts_with("/v1/rooms/") {
-            return self.rooms().handle(request);
+            return self.rooms().handle(now(), request);
         }
         let response = self.desk().handle(self.wall(), request);
         let running = self.running();

@@ -1,11 +1,12 @@
 //! The rooms the simulated avatars are in, as Daily tells of them.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use voxline_protocol::agenthuman::RoomAccess;
-use voxline_protocol::daily::{DailyDesk, Present, RoomUrl};
+use voxline_protocol::daily::{DailyApi, DailyDesk, Present, RoomUrl};
 
 #[derive(Debug)]
 pub(super) struct Rooms {
@@ -13,11 +14,14 @@ pub(super) struct Rooms {
     /// By session of the avatar service, the avatar's own in its room.
     avatars: BTreeMap<String, String>,
     joins: u64,
+    /// By path, what was told last and when, for as long as it is told again. `None` if every answer is fresh.
+    told: Option<BTreeMap<String, (Instant, Response<Bytes>)>>,
 }
 
 impl Rooms {
-    pub(super) fn new(key: &str) -> Self {
-        Self { desk: DailyDesk::new(key), avatars: BTreeMap::new(), joins: 0 }
+    pub(super) fn new(key: &str, is_stale: bool) -> Self {
+        let told = is_stale.then(BTreeMap::new);
+        Self { desk: DailyDesk::new(key), avatars: BTreeMap::new(), joins: 0, told }
     }
 
     /// The avatar of a session comes in, if it is not there already and the room is one of Daily's.
@@ -57,7 +61,13 @@ impl Rooms {
         self.desk.ejected()
     }
 
-    pub(super) fn handle(&mut self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.desk.handle(request)
+    pub(super) fn handle(&mut self, now: Instant, request: &Request<Bytes>) -> Response<Bytes> {
+        let response = self.desk.handle(request);
+        let Some(told) = &mut self.told else { return response };
+        if request.method() != Method::GET || !response.status().is_success() {
+            return response;
+        }
+        told.retain(|_, (at, _)| now.saturating_duration_since(*at) < DailyApi::PRESENCE_INTERVAL);
+        told.entry(request.uri().path().to_owned()).or_insert((now, response)).1.clone()
     }
 }
