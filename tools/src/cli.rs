@@ -1,7 +1,7 @@
 //! What was typed, and nothing more: each command turns its part into a plan.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -181,7 +181,7 @@ pub struct ServeArgs {
     /// Hands out avatar sessions at GET /avatar/session, so many at once, to whoever bears --avatar-token; the service's
     /// key comes from AGENTHUMAN_API_KEY.
     #[arg(long, value_name = "N", requires = "avatar_token")]
-    pub avatar_sessions: Option<usize>,
+    pub avatar_sessions: Option<NonZeroUsize>,
     /// What your backend must bear to be handed avatar sessions: 16 characters or more.
     #[arg(long, value_name = "TOKEN", env = "VOXLINE_AVATAR_TOKEN", hide_env_values = true)]
     pub avatar_token: Option<String>,

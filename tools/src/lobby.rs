@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ type Take = dyn Fn() -> BoxFuture<'static, Result<AvatarSeat, AvatarError>> + Se
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LobbyLimits {
     /// Sessions open at once, 2 by default. Each costs money.
-    pub sessions: usize,
+    pub sessions: NonZeroUsize,
     /// Sessions created a minute, 6 by default; more are refused even when those before are over.
     pub per_minute: u32,
     /// How long a session lives without being kept, 60 s by default.
@@ -71,14 +72,14 @@ pub struct LobbyLimits {
 
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { sessions: 2, per_minute: 6, keep: Duration::from_secs(60) }
+        Self { sessions: NonZeroUsize::MIN.saturating_add(1), per_minute: 6, keep: Duration::from_secs(60) }
     }
 }
 
 impl LobbyLimits {
     /// As many sessions at once as this.
     #[must_use]
-    pub fn with_sessions(self, sessions: usize) -> Self {
+    pub fn with_sessions(self, sessions: NonZeroUsize) -> Self {
         Self { sessions, ..self }
     }
 }
@@ -108,7 +109,7 @@ impl Lobby {
         let take = move || -> BoxFuture<'static, _> {
             Box::pin(AvatarSeat::take(requester.clone(), api.clone(), config.clone()))
         };
-        let places = Arc::new(Semaphore::new(limits.sessions));
+        let places = Arc::new(Semaphore::new(limits.sessions.get().min(Semaphore::MAX_PERMITS)));
         Self { bearer, take: Box::new(take), limits, places, state: Mutex::default() }
     }
 

@@ -1,5 +1,6 @@
 //! The lobby: a browser gets its session and never the key, and nobody pays for one that never comes.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -105,7 +106,7 @@ async fn a_browser_that_never_comes_costs_a_minute_and_one_that_stays_is_kept() 
 #[tokio::test(start_paused = true)]
 async fn no_more_sessions_are_open_or_created_than_was_said() {
     let bench = Bench::new(&[]);
-    let lobby = lobby(&bench, LobbyLimits::default().with_sessions(1));
+    let lobby = lobby(&bench, LobbyLimits::default().with_sessions(NonZeroUsize::MIN));
     let first = body(&get(&lobby).await)["session_id"].as_str().unwrap().to_owned();
     let refused = get(&lobby).await;
     assert_eq!((refused.status().as_u16(), bench.created()), (429, 1));
@@ -122,6 +123,14 @@ async fn no_more_sessions_are_open_or_created_than_was_said() {
     assert_eq!((get(&lobby).await.status().as_u16(), bench.created()), (429, 6), "six a minute");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(get(&lobby).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_number_of_sessions_may_be_open_if_somebody_pays_for_them() {
+    let bench = Bench::new(&[]);
+    let lobby = lobby(&bench, LobbyLimits::default().with_sessions(NonZeroUsize::MAX));
+    assert_eq!(get(&lobby).await.status(), 200);
+    lobby.close().await;
 }
 
 #[tokio::test(start_paused = true)]
