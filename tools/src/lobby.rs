@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use voxline_protocol::agenthuman::{AvatarApi, SessionSecret};
 use voxline_protocol::{Code, Secret};
 use voxline_session::{AvatarConfig, AvatarError, AvatarSeat};
@@ -25,10 +25,10 @@ use voxline_transport::Requester;
 /// | --- | --- |
 /// | `GET /avatar/session` | creates and starts a session; the answer is what a browser dials and joins with |
 /// | `POST /avatar/session/ID` | keeps it for another minute |
-/// | `DELETE /avatar/session/ID` | ends it |
+/// | `DELETE /avatar/session/ID` | ends it: 200 once it is over, 202 if that takes long, 502 if it fails |
 ///
 /// A session that is not kept is ended, so a browser that never comes, or goes without a word, costs a minute. The API
-/// key is in no answer.
+/// key is in no answer. An end that fails is tried again for minutes, and the session keeps its place meanwhile.
 ///
 /// ```
 /// use voxline::lobby::{Lobby, LobbyLimits};
@@ -56,7 +56,11 @@ pub struct Lobby {
     state: Mutex<State>,
 }
 
-type Take = dyn Fn() -> BoxFuture<'static, Result<AvatarSeat, AvatarError>> + Send + Sync;
+/// Makes a session, unless it is given up.
+type Take = dyn Fn(BoxFuture<'static, ()>) -> Taking + Send + Sync;
+type Taking = BoxFuture<'static, Result<AvatarSeat, AvatarError>>;
+/// Who is told how a session's end went.
+type Teller = oneshot::Sender<Result<(), AvatarError>>;
 
 /// How much a [`Lobby`] hands out.
 #[non_exhaustive]
@@ -86,12 +90,29 @@ impl LobbyLimits {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Until when each session is kept.
-    kept: BTreeMap<String, watch::Sender<Instant>>,
-    /// What holds the sessions, and ends them.
+    /// Whom to ask about each session.
+    asks: BTreeMap<String, mpsc::Sender<Ask>>,
+    /// What makes the sessions, holds them, and ends them.
     holders: JoinSet<()>,
+    /// Dropped to have all of them end.
+    closing: watch::Sender<()>,
     /// When the minute began in which so many were created.
     minute: Option<(Instant, u32)>,
+}
+
+/// What the holder of a session is asked. It drops what it is asked once it has begun to end it.
+#[derive(Debug)]
+enum Ask {
+    End(Teller),
+    Keep(oneshot::Sender<()>),
+}
+
+/// A session that is ready for whoever asked for one.
+#[derive(Debug)]
+struct Handed {
+    id: String,
+    told: Value,
+    asks: mpsc::Sender<Ask>,
 }
 
 impl Lobby {
@@ -106,8 +127,8 @@ impl Lobby {
         bearer: Secret,
         limits: LobbyLimits,
     ) -> Self {
-        let take = move || -> BoxFuture<'static, _> {
-            Box::pin(AvatarSeat::take(requester.clone(), api.clone(), config.clone()))
+        let take = move |given_up| -> Taking {
+            Box::pin(AvatarSeat::take_unless(requester.clone(), api.clone(), config.clone(), given_up))
         };
         let places = Arc::new(Semaphore::new(limits.sessions.get().min(Semaphore::MAX_PERMITS)));
         Self { bearer, take: Box::new(take), limits, places, state: Mutex::default() }
@@ -131,20 +152,16 @@ impl Lobby {
         let rest = request.uri().path().strip_prefix(Self::PATH).unwrap_or_default();
         match (request.method(), rest.trim_matches('/')) {
             (&Method::GET, "") => self.hand_out().await,
-            (&Method::POST, id) if !id.is_empty() => self.keep(id),
+            (&Method::POST, id) if !id.is_empty() => self.keep(id).await,
             (&Method::DELETE, id) if !id.is_empty() => self.end(id).await,
             _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "GET it, or POST or DELETE one session"),
         }
     }
 
-    /// Ends every session and waits for it, at most as long as a slow service takes.
+    /// Ends every session, those being made included, and waits for it, at most as long as a slow service takes.
     pub async fn close(&self) {
         self.places.close();
-        let mut holders = {
-            let mut state = self.lock();
-            state.kept.clear();
-            std::mem::take(&mut state.holders)
-        };
+        let State { mut holders, .. } = std::mem::take(&mut *self.lock());
         let all = async { while holders.join_next().await.is_some() {} };
         if timeout(LAST_CALLS, all).await.is_err() {
             tracing::warn!("not every avatar session could be ended in time");
@@ -152,17 +169,17 @@ impl Lobby {
     }
 
     async fn hand_out(&self) -> Response<Bytes> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return busy("as many sessions are open as this server hands out", self.limits.keep);
+        let handed = match self.begin() {
+            Ok(handed) => handed,
+            Err(response) => return *response,
         };
-        if let Err(wait) = self.lock().admit(self.limits.per_minute) {
-            return busy("too many sessions were asked for within a minute", wait);
-        }
-        match (self.take)().await {
-            Ok(seat) => {
-                let response = json_response(StatusCode::OK, &self.describe(&seat));
-                self.lock().hold(seat, Instant::now() + self.limits.keep, place);
-                response
+        // Only a lobby that is dropped has no answer.
+        match handed.await.unwrap_or(Err(AvatarError::Ended)) {
+            Ok(Handed { id, told, asks }) => {
+                let mut state = self.lock();
+                state.asks.retain(|_, asks| !asks.is_closed());
+                state.asks.insert(id, asks);
+                json_response(StatusCode::OK, &told)
             }
             Err(error) => {
                 tracing::warn!(error = %crate::error::chain(&error), "no avatar session could be had");
@@ -171,56 +188,53 @@ impl Lobby {
         }
     }
 
-    /// What a browser needs: the session's own secret and the way into the room, and nothing else.
-    fn describe(&self, seat: &AvatarSeat) -> Value {
-        let session = seat.session();
-        let mut told = json!({
-            "session_id": session.session_id,
-            "url": seat.url(),
-            "keep_s": self.limits.keep.as_secs(),
-        });
-        match &session.secret {
-            SessionSecret::A { access_token, room, video } => {
-                told["access_token"] = json!(access_token.expose());
-                told["room"] = json!({
-                    "platform": room.platform.as_str(),
-                    "url": room.url,
-                    "token": room.token.expose(),
-                    "display_name": room.display_name,
-                });
-                told["video"] = json!({ "width": video.width(), "height": video.height() });
-            }
-            SessionSecret::B { session_token } => {
-                told["session_token"] = json!(session_token.expose());
-                // The token is the avatar's own: who owns the room makes one for the viewer.
-                if let Some(room) = seat.room() {
-                    told["room"] = json!({ "platform": room.platform.as_str(), "url": room.url });
-                }
-            }
-            _ => {}
+    /// Begins to make a session, or says why not.
+    fn begin(&self) -> Result<oneshot::Receiver<Result<Handed, AvatarError>>, Box<Response<Bytes>>> {
+        let mut state = self.lock();
+        // Under the lock: whoever gets a place before `close` is among the holders it waits for.
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let words = "as many sessions are open as this server hands out";
+            return Err(Box::new(busy(words, self.limits.keep)));
+        };
+        if let Err(wait) = state.admit(self.limits.per_minute) {
+            return Err(Box::new(busy("too many sessions were asked for within a minute", wait)));
         }
-        told
+        while state.holders.try_join_next().is_some() {}
+        let closing = state.closing.subscribe();
+        let mut given_up = closing.clone();
+        let taking = (self.take)(Box::pin(async move { drop(given_up.changed().await) }));
+        let (hand, handed) = oneshot::channel();
+        state.holders.spawn(hold(taking, hand, closing, self.limits.keep, place));
+        Ok(handed)
     }
 
-    fn keep(&self, id: &str) -> Response<Bytes> {
-        let until = Instant::now() + self.limits.keep;
-        let is_kept = self.lock().kept.get(id).is_some_and(|kept| kept.send(until).is_ok());
-        if is_kept {
-            json_response(StatusCode::OK, &json!({ "keep_s": self.limits.keep.as_secs() }))
-        } else {
-            refusal(StatusCode::NOT_FOUND, "no such session, or it has ended")
+    async fn keep(&self, id: &str) -> Response<Bytes> {
+        let (done, kept) = oneshot::channel();
+        self.ask(id, Ask::Keep(done)).await;
+        match kept.await {
+            Ok(()) => json_response(StatusCode::OK, &json!({ "keep_s": self.limits.keep.as_secs() })),
+            Err(_dropped) => refusal(StatusCode::NOT_FOUND, NO_SESSION),
         }
     }
 
     async fn end(&self, id: &str) -> Response<Bytes> {
-        let Some(kept) = self.lock().kept.remove(id).filter(|kept| !kept.is_closed()) else {
-            return refusal(StatusCode::NOT_FOUND, "no such session, or it has ended");
-        };
-        // Nobody to tell that it is kept no more: it is over already.
-        let _ = kept.send(Instant::now());
-        // Its holder has a limit of its own, and goes on if this takes longer.
-        let _ = timeout(LAST_CALLS, kept.closed()).await;
-        json_response(StatusCode::OK, &json!({ "session_id": id }))
+        let (tell, told) = oneshot::channel();
+        self.ask(id, Ask::End(tell)).await;
+        match timeout(LAST_CALLS, told).await {
+            Ok(Ok(Ok(()))) => json_response(StatusCode::OK, &json!({ "session_id": id })),
+            Ok(Ok(Err(error))) => failure(error.code()),
+            Ok(Err(_dropped)) => refusal(StatusCode::NOT_FOUND, NO_SESSION),
+            // Its holder goes on.
+            Err(_elapsed) => json_response(StatusCode::ACCEPTED, &json!({ "session_id": id })),
+        }
+    }
+
+    /// Asks whoever holds a session. What nobody takes is dropped.
+    async fn ask(&self, id: &str, ask: Ask) {
+        let holder = self.lock().asks.get(id).cloned();
+        if let Some(holder) = holder {
+            let _ = holder.send(ask).await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -243,14 +257,6 @@ impl State {
         self.minute = Some((begun, count + 1));
         Ok(())
     }
-
-    fn hold(&mut self, seat: AvatarSeat, until: Instant, place: OwnedSemaphorePermit) {
-        while self.holders.try_join_next().is_some() {}
-        self.kept.retain(|_, kept| !kept.is_closed());
-        let (kept, told) = watch::channel(until);
-        self.kept.insert(seat.session().session_id.clone(), kept);
-        self.holders.spawn(hold(seat, told, place));
-    }
 }
 
 impl fmt::Debug for Lobby {
@@ -262,21 +268,98 @@ impl fmt::Debug for Lobby {
     }
 }
 
-/// Holds one session as long as it is kept, then ends it.
-async fn hold(seat: AvatarSeat, mut kept: watch::Receiver<Instant>, place: OwnedSemaphorePermit) {
+/// Owns one session from before it exists until it is over, and its place as long.
+async fn hold(
+    taking: Taking,
+    hand: oneshot::Sender<Result<Handed, AvatarError>>,
+    closing: watch::Receiver<()>,
+    keep: Duration,
+    place: OwnedSemaphorePermit,
+) {
+    match taking.await {
+        Ok(seat) => {
+            let (asks, asked) = mpsc::channel(ASKS);
+            let id = seat.session().session_id.clone();
+            // Whoever asked may be gone: then nobody can keep it, and it is ended at once.
+            drop(hand.send(Ok(Handed { id, told: describe(&seat, keep), asks })));
+            let teller = stay(asked, closing, keep).await;
+            end(seat, teller).await;
+        }
+        Err(error) => drop(hand.send(Err(error))),
+    }
+    drop(place);
+}
+
+/// Waits until a session is kept no more. Who wants to know how it ends, if anybody.
+async fn stay(
+    mut asked: mpsc::Receiver<Ask>,
+    mut closing: watch::Receiver<()>,
+    keep: Duration,
+) -> Option<Teller> {
+    let mut until = Instant::now() + keep;
     loop {
-        let until = *kept.borrow_and_update();
         tokio::select! {
-            () = sleep_until(until) => break,
-            changed = kept.changed() => if changed.is_err() {
-                break;
+            ask = asked.recv() => match ask {
+                Some(Ask::End(teller)) => return Some(teller),
+                Some(Ask::Keep(done)) => {
+                    until = Instant::now() + keep;
+                    // Kept all the same if whoever asked is gone.
+                    let _ = done.send(());
+                }
+                None => return None,
             },
+            () = sleep_until(until) => return None,
+            _ = closing.changed() => return None,
         }
     }
-    if let Err(error) = seat.end().await {
-        tracing::warn!(error = %crate::error::chain(&error), "an avatar session may go on costing money");
+}
+
+/// Ends a session, and tells how the first attempt went; more follow if it fails.
+async fn end(mut seat: AvatarSeat, mut teller: Option<Teller>) {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..END_ATTEMPTS {
+        let ended = seat.end().await;
+        if let Err(error) = &ended {
+            tracing::warn!(error = %crate::error::chain(error), "an avatar session goes on costing money");
+        }
+        let is_over = ended.is_ok();
+        if let Some(teller) = teller.take() {
+            // Whoever asked may have had a 202 meanwhile.
+            let _ = teller.send(ended);
+        }
+        if is_over {
+            return;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(MINUTE);
     }
-    drop((kept, place));
+}
+
+/// What a browser needs: the session's own secret and the way into the room, and nothing else.
+fn describe(seat: &AvatarSeat, keep: Duration) -> Value {
+    let session = seat.session();
+    let mut told = json!({ "session_id": session.session_id, "url": seat.url(), "keep_s": keep.as_secs() });
+    match &session.secret {
+        SessionSecret::A { access_token, room, video } => {
+            told["access_token"] = json!(access_token.expose());
+            told["room"] = json!({
+                "platform": room.platform.as_str(),
+                "url": room.url,
+                "token": room.token.expose(),
+                "display_name": room.display_name,
+            });
+            told["video"] = json!({ "width": video.width(), "height": video.height() });
+        }
+        SessionSecret::B { session_token } => {
+            told["session_token"] = json!(session_token.expose());
+            // The token is the avatar's own: who owns the room makes one for the viewer.
+            if let Some(room) = seat.room() {
+                told["room"] = json!({ "platform": room.platform.as_str(), "url": room.url });
+            }
+        }
+        _ => {}
+    }
+    told
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
@@ -305,6 +388,13 @@ fn failure(code: Code) -> Response<Bytes> {
     json_response(StatusCode::BAD_GATEWAY, &json!({ "error": error }))
 }
 
+const NO_SESSION: &str = "no such session, or it has ended";
+/// Requests about one session that wait for its holder, which takes them at once.
+const ASKS: usize = 4;
+/// How often the end of a session is tried, each time within the service's own budget: ten minutes at least.
+const END_ATTEMPTS: u32 = 15;
+/// From the first failed end to the next attempt; then twice as long each time, a minute at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long the ends of all sessions may take together.
 const LAST_CALLS: Duration = Duration::from_secs(10);

@@ -187,12 +187,17 @@ impl Paid {
 
     pub(super) async fn end(mut self) -> Result<String, AvatarError> {
         let id = self.id().to_owned();
-        let ended = self.rest.end(&id).await;
+        let ended = self.try_end().await;
         self.id = None;
-        match ended {
-            Ok(()) => Ok(id),
-            Err(source) => Err(AvatarError::NotEnded { session_id: id, source }),
-        }
+        ended.map(|()| id)
+    }
+
+    /// Ends it, unless it is over; what fails may be tried again.
+    pub(super) async fn try_end(&mut self) -> Result<(), AvatarError> {
+        let Some(id) = self.id.clone() else { return Ok(()) };
+        self.rest.end(&id).await.map_err(|source| AvatarError::NotEnded { session_id: id, source })?;
+        self.id = None;
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! A session for somebody else to dial.
 
+use std::future::pending;
+
 use voxline_protocol::agenthuman::{AvatarApi, AvatarSession, RoomAccess};
 use voxline_transport::Requester;
 
@@ -22,7 +24,7 @@ use super::{AvatarConfig, AvatarError};
 /// # async fn lend() -> Result<(), Box<dyn std::error::Error>> {
 /// let api = AvatarApi::new(Secret::new(&std::env::var("AGENTHUMAN_API_KEY")?)?);
 /// let config = AvatarConfig::new(CreateSession::revision_a("avat_1"));
-/// let seat = AvatarSeat::take(HttpClient::new(), api, config).await?;
+/// let mut seat = AvatarSeat::take(HttpClient::new(), api, config).await?;
 /// println!("{} at {}", seat.session().session_id, seat.url());
 /// seat.end().await?;
 /// # Ok(())
@@ -46,10 +48,30 @@ impl AvatarSeat {
         api: AvatarApi,
         config: AvatarConfig,
     ) -> Result<Self, AvatarError> {
+        Self::take_unless(requester, api, config, pending()).await
+    }
+
+    /// As [`take`](Self::take), unless `given_up` is ready first: unlike dropping the future, this waits until whatever
+    /// was begun is ended.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take), and [`AvatarError::Ended`] if it was given up.
+    pub async fn take_unless<R: Requester>(
+        requester: R,
+        api: AvatarApi,
+        config: AvatarConfig,
+        given_up: impl Future<Output = ()> + Send,
+    ) -> Result<Self, AvatarError> {
         let rest = Rest::new(requester, api, &config)?;
         let service = Service { rest, config };
-        service.prepare().await?;
-        let made = service.new_session().await;
+        let making = async {
+            service.prepare().await?;
+            service.new_session().await
+        };
+        let made = tokio::select! {
+            made = making => made,
+            () = given_up => Err(AvatarError::Ended),
+        };
         if made.is_err() {
             // What was created is ended behind.
             service.rest.quiet().await;
@@ -77,9 +99,11 @@ impl AvatarSeat {
 
     /// Ends the session.
     ///
+    /// Cancel-safe: dropped while waiting, the session is held as before.
+    ///
     /// # Errors
-    /// [`AvatarError::NotEnded`].
-    pub async fn end(self) -> Result<(), AvatarError> {
-        self.place.paid.end().await.map(drop)
+    /// [`AvatarError::NotEnded`]: ask again later.
+    pub async fn end(&mut self) -> Result<(), AvatarError> {
+        self.place.paid.try_end().await
     }
 }

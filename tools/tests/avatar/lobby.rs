@@ -145,6 +145,46 @@ async fn a_service_that_refuses_is_told_by_its_code_in_plain_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_being_made_when_the_lobby_closes_is_ended_first() {
+    for millis in [0, 1, 500, 3_000] {
+        let bench = Bench::new(&[AvatarQuirk::AlwaysTryAgain]);
+        let lobby = lobby(&bench, LobbyLimits::default());
+        let closing = async {
+            sleep(Duration::from_millis(millis)).await;
+            lobby.close().await;
+            assert!(bench.service.running().is_empty(), "closed after {millis} ms");
+        };
+        let (response, ()) = tokio::join!(get(&lobby), closing);
+        assert_eq!(response.status(), 502, "closed after {millis} ms");
+        sleep(Duration::from_secs(60)).await;
+        assert!(bench.service.running().is_empty(), "closed after {millis} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_ended_keeps_its_place_until_it_is() {
+    let mut bench = Bench::new(&[]);
+    let lobby = lobby(&bench, LobbyLimits::default().with_sessions(NonZeroUsize::MIN));
+    let id = body(&get(&lobby).await)["session_id"].as_str().unwrap().to_owned();
+    let path = format!("/avatar/session/{id}");
+    bench.hang_up().await;
+    let told = ask(&lobby, Method::DELETE, &path, TOKEN).await;
+    assert!(matches!(told.status().as_u16(), 202 | 502), "{told:?}");
+    assert_eq!(
+        ask(&lobby, Method::POST, &path, TOKEN).await.status(),
+        404,
+        "what is being ended is not kept"
+    );
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((get(&lobby).await.status().as_u16(), bench.service.running().len()), (429, 1));
+    bench.serve();
+    bench.nothing_runs("the service is back").await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(get(&lobby).await.status(), 200);
+    lobby.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lobby_that_is_dropped_ends_what_it_handed_out() {
     let bench = Bench::new(&[]);
     let lobby = lobby(&bench, LobbyLimits::default());

@@ -37,24 +37,34 @@ struct Bench {
     network: Network,
     service: AvatarSimulator,
     seen: Seen,
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 impl Bench {
     fn new(quirks: &[AvatarQuirk]) -> Self {
         // Only this machine is dialled without TLS, in memory too.
         let network = Network::new(64);
-        let listener = network.listen("127.0.0.1").unwrap();
         let seen = Seen::default();
         let writer = Arc::clone(&seen);
         let config = AvatarSimulatorConfig::default().with_quirks(quirks).with_max_sessions(1);
         let service = AvatarSimulator::with_observer("ws://127.0.0.1", config, move |session, event| {
             writer.lock().unwrap().push((session.map(str::to_owned), event.clone()));
         });
-        let mut serving = JoinSet::new();
-        let server = service.clone();
-        serving.spawn(async move { server.serve(listener).await });
-        Self { network, service, seen, _serving: serving }
+        let mut bench = Self { network, service, seen, serving: JoinSet::new() };
+        bench.serve();
+        bench
+    }
+
+    /// Is there for whoever dials.
+    fn serve(&mut self) {
+        let listener = self.network.listen("127.0.0.1").unwrap();
+        let server = self.service.clone();
+        self.serving.spawn(async move { server.serve(listener).await });
+    }
+
+    /// Is not there any more; what runs goes on.
+    async fn hang_up(&mut self) {
+        self.serving.shutdown().await;
     }
 
     async fn open(&self, config: AvatarConfig) -> Result<Avatar, AvatarError> {
