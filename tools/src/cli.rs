@@ -30,6 +30,9 @@ pub enum Command {
     /// Plays one whole phone conversation through every layer, on this machine, and shows what was heard.
     Demo(DemoArgs),
     /// Runs the phone agent: calls come in at http://ADDR/answer, their streams at ws://ADDR/stream.
+    ///
+    /// It says back what it heard, `You said: …`. An agent that thinks is a program of yours: give
+    /// `voxline::agent::PhoneAgent` your own `voxline_session::Responder`.
     Serve(ServeArgs),
     /// Answers each caller frame with the same audio: a line check.
     Echo(EchoArgs),
@@ -194,7 +197,7 @@ pub struct ServeArgs {
     /// Calls held at once; one more is answered as busy, and its stream refused.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub max_calls: usize,
-    /// Ends after this many calls; without it, on Ctrl-C.
+    /// Ends after this many calls; without it, on Ctrl-C or SIGTERM.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,
 }
@@ -209,7 +212,7 @@ pub struct EchoArgs {
     /// Calls held at once; the stream of one more is refused.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub max_calls: usize,
-    /// Ends after this many calls; without it, on Ctrl-C.
+    /// Ends after this many calls; without it, on Ctrl-C or SIGTERM.
     #[arg(long, value_name = "N")]
     pub calls: Option<usize>,
 }
