@@ -93,10 +93,10 @@ async fn hold<N: Net, R: Responder + Clone + 'static>(
         () = interrupted() => output::note("interrupted: ending the calls; once more to end at once"),
         error = gateway.ended() => return Err(error),
     }
+    agent.shut_down();
     tokio::select! {
-        () = &mut serving => {}
-        // A call that outlives its hanging up is cut with the process.
-        _ = timeout(GOODBYE, agent.shut_down()) => {}
+        // A call that outlives its ending is cut with the process.
+        _ = timeout(GOODBYE, serving) => {}
         () = interrupted() => {}
     }
     Ok(())
@@ -245,5 +245,5 @@ fn tell(call: usize, event: &AgentEvent) {
 
 /// What takes a while to guess.
 const SHORTEST_TOKEN: usize = 16;
-/// For the calls to end after they were hung up.
+/// For the calls to end: to be hung up, which has 5 s, and to close their links.
 const GOODBYE: Duration = Duration::from_secs(10);

@@ -137,7 +137,7 @@ impl<R: Responder> Agent<R> {
 }
 
 impl<R: Responder> Agent<R> {
-    /// Holds the call to its end.
+    /// Holds the call to its end, which is the caller's or [`AgentHandle::end`].
     ///
     /// An avatar that is lost ends nothing: the call goes on by phone. Dropping the future cancels all sessions, and an
     /// avatar's is ended behind.
@@ -183,6 +183,7 @@ impl<R: Responder> Agent<R> {
                 (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
                 Some(say) = self.says.recv(), if self.voice.is_up() => self.input(ConversationInput::Say(say)),
                 level = next_level(&mut self.degraded) => self.on_degraded(level),
+                () = self.handle.ended(), if self.voice.is_up() => return Ok(()),
                 () = sleep_to(wake) => {}
             }
             self.carry_out();

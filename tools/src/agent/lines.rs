@@ -11,6 +11,7 @@ use voxline_transport::RoundTrip;
 #[derive(Debug)]
 pub(super) struct Lines {
     room: Arc<Semaphore>,
+    is_closed: watch::Sender<bool>,
     taken: AtomicUsize,
     live: watch::Sender<HashMap<CallId, Feed>>,
 }
@@ -31,7 +32,12 @@ struct Feed {
 impl Lines {
     pub(super) fn new(calls: usize) -> Self {
         let room = Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS)));
-        Self { room, taken: AtomicUsize::new(0), live: watch::Sender::default() }
+        Self {
+            room,
+            is_closed: watch::Sender::default(),
+            taken: AtomicUsize::new(0),
+            live: watch::Sender::default(),
+        }
     }
 
     /// A line for one more call, free again when this is dropped.
@@ -42,6 +48,18 @@ impl Lines {
     /// Takes no more calls.
     pub(super) fn close(&self) {
         self.room.close();
+        self.is_closed.send_replace(true);
+    }
+
+    /// Waits until no more calls are taken.
+    pub(super) async fn closed(&self) {
+        // The sender is ours, and so never gone.
+        let _ = self.is_closed.subscribe().wait_for(|is_closed| *is_closed).await;
+    }
+
+    /// Why there is no room.
+    pub(super) fn refusal(&self) -> &'static str {
+        if self.room.is_closed() { "the agent is shutting down" } else { "all lines are taken" }
     }
 
     /// Begins a call on a link with this round trip; gives its number, counted from 1.
@@ -60,16 +78,6 @@ impl Lines {
 
     pub(super) fn holds(&self, call: &CallId) -> bool {
         self.live.borrow().contains_key(call)
-    }
-
-    pub(super) fn live(&self) -> Vec<CallId> {
-        self.live.borrow().keys().cloned().collect()
-    }
-
-    /// Waits until no call is held.
-    pub(super) async fn emptied(&self) {
-        // The sender is ours, and so never gone.
-        let _ = self.live.subscribe().wait_for(HashMap::is_empty).await;
     }
 
     /// The call goes on over another link.
@@ -109,8 +117,10 @@ mod tests {
         assert!(room.is_some() && lines.room().is_none());
         drop(room);
         assert!(lines.room().is_some());
+        assert_eq!(lines.refusal(), "all lines are taken");
         lines.close();
         assert!(lines.room().is_none());
+        assert_eq!(lines.refusal(), "the agent is shutting down");
     }
 
     #[tokio::test]
@@ -124,7 +134,6 @@ mod tests {
         assert!(line.round_trip.has_changed().unwrap());
         line.round_trip.mark_unchanged();
         lines.free(&call);
-        lines.emptied().await;
         assert!(line.round_trip.has_changed().is_err(), "a call that is over follows nothing");
     }
 }

@@ -4,13 +4,15 @@ mod lines;
 mod speech;
 
 use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use http::StatusCode;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use voxline_audio::AudioFormat;
 use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
@@ -157,9 +159,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
         let phone = self.calls();
         let mut running = JoinSet::new();
-        let mut ended = 0;
-        while calls.is_none_or(|calls| ended < calls) {
+        let mut closing = pin!(self.lines.closed());
+        let (mut ended, mut is_closing) = (0, false);
+        // Until the last call is over, its links and webhooks still come here.
+        while calls.is_none_or(|calls| ended < calls) && !(is_closing && running.is_empty()) {
             tokio::select! {
+                () = &mut closing, if !is_closing => is_closing = true,
                 exchange = acceptor.accept() => match exchange {
                     Some(exchange) => _ = running.spawn(self.clone().attend(phone.clone(), exchange)),
                     None => break,
@@ -170,13 +175,11 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         while running.join_next().await.is_some() {}
     }
 
-    /// Takes no more calls, has those that live hung up, and waits for their ends. Without a way to hang up nothing is
-    /// waited for. While this runs, [`serve`](Self::serve) must too.
-    pub async fn shut_down(&self) {
+    /// Takes no more calls and ends those that live, also those that are just being let in: they are hung up, and a
+    /// stream that is still there a second later, or without a way to hang up, is closed from here.
+    /// [`serve`](Self::serve) ends once all of them have.
+    pub fn shut_down(&self) {
         self.lines.close();
-        let Some(hang_up) = &self.hang_up else { return };
-        join_all(self.lines.live().into_iter().map(|call| hang_up(call))).await;
-        self.lines.emptied().await;
     }
 
     /// Answers one request; true if it was a stream with which a call began, and that call is over.
@@ -192,7 +195,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             Verdict::Stream(call) => return self.take_stream(&phone, call, exchange).await,
             Verdict::Answer(response) if self.lines.room().is_some() => response,
             Verdict::Answer(_) => {
-                tracing::warn!("all lines are taken; a call was declined");
+                tracing::warn!("{}; a call was declined", self.lines.refusal());
                 FrontDesk::busy()
             }
             Verdict::Respond(response) => response,
@@ -220,8 +223,9 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let room = self.lines.room();
         // Another link of a call that is being held needs no line of its own.
         if room.is_none() && !call.as_ref().is_some_and(|call| self.lines.holds(call)) {
-            tracing::warn!("all lines are taken; a stream was refused");
-            let full = text_response(StatusCode::SERVICE_UNAVAILABLE, "all lines are taken\n");
+            let why = self.lines.refusal();
+            tracing::warn!("{why}; a stream was refused");
+            let full = text_response(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
             let _ = exchange.respond(full).await;
             return false;
         }
@@ -261,8 +265,17 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             }
             observer(number, at, event);
         });
-        let Self { lines, hang_up, .. } = self;
-        if let Err(error) = agent.run().await {
+        let Self { lines, mut hang_up, .. } = self;
+        let handle = agent.handle();
+        let mut running = pin!(agent.run());
+        let outcome = tokio::select! {
+            outcome = &mut running => outcome,
+            () = lines.closed() => {
+                let asking = hang_up.take().map(|hang_up| hang_up(call.clone()));
+                end_call(running, asking, &handle).await
+            }
+        };
+        if let Err(error) = outcome {
             tracing::warn!(call = number, error = %crate::error::chain(&error), "the call ended badly");
         }
         let end = *ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -348,6 +361,28 @@ impl<N: Net, R: fmt::Debug> fmt::Debug for PhoneAgent<N, R> {
     }
 }
 
+/// Has a call hung up, and ended from here if that does not end its stream. What is being asked is asked to its end.
+async fn end_call<T>(
+    mut running: Pin<&mut impl Future<Output = T>>,
+    asking: Option<BoxFuture<'static, ()>>,
+    handle: &AgentHandle,
+) -> T {
+    if let Some(mut asking) = asking {
+        tokio::select! {
+            outcome = &mut running => {
+                asking.await;
+                return outcome;
+            }
+            () = &mut asking => {}
+        }
+        if let Ok(outcome) = timeout(LINGER, &mut running).await {
+            return outcome;
+        }
+    }
+    handle.end();
+    running.await
+}
+
 /// Tokio's clock, so that a paused one stops the agent too.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -355,5 +390,7 @@ fn now() -> Instant {
 
 /// About what one core can hear.
 const MAX_CALLS: usize = 1_000;
+/// For the provider to end the stream of a call that was hung up.
+const LINGER: Duration = Duration::from_secs(1);
 /// Commands that may wait for a session's driver: 10 s of caller audio.
 const COMMANDS: usize = 512;

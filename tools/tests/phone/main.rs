@@ -9,5 +9,6 @@
 mod bargein;
 mod fade;
 mod redial;
+mod shutdown;
 mod standby;
 mod world;
