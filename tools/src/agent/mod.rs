@@ -306,9 +306,13 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         };
         let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
         let observer = Arc::clone(&self.observer);
-        Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
+        let agent = Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
             .with_output((self.outputs)(number))
-            .with_observer(move |at, event| observer(number, at, event))
+            .with_observer(move |at, event| observer(number, at, event));
+        if let Some(hand_over) = &self.hand_over {
+            hand_over(number, agent.handle());
+        }
+        agent
     }
 
     /// A session that connects while the call is already being heard.
