@@ -130,7 +130,7 @@ fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError>
     if let Some(url) = &args.socket {
         config = config.with_socket_url(url);
     }
-    if let Some(key) = &args.daily_key {
+    if let (Some(_), Some(key)) = (&args.room_url, &args.daily_key) {
         let key = Secret::new(key).map_err(|error| ToolError::Usage(format!("--daily-key: {error}")))?;
         config = config.with_daily(DailyApi::new(key).with_base(&args.daily_api).map_err(usage)?);
     }

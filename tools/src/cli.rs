@@ -1,7 +1,9 @@
 //! What was typed, and nothing more: each command turns its part into a plan.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -162,9 +164,9 @@ pub struct ServeArgs {
     pub standby: usize,
     /// Plivo's Auth Token, or several with commas while one is rotated: whatever it did not sign is refused.
     #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
-    /// Plivo's Auth ID: with it, a call that ends on our side is hung up over Plivo's REST interface.
-    #[arg(long, value_name = "ID", env = "PLIVO_AUTH_ID", requires = "auth_token")]
+    pub auth_token: Option<TypedKey>,
+    /// Plivo's Auth ID: with it and the Auth Token, a call that ends on our side is hung up over Plivo's REST interface.
+    #[arg(long, value_name = "ID", env = "PLIVO_AUTH_ID")]
     pub auth_id: Option<String>,
     /// Where Plivo's REST interface is: another one for a simulated Plivo.
     #[arg(long, value_name = "URL", default_value = PlivoAccount::URL)]
@@ -187,7 +189,7 @@ pub struct ServeArgs {
     pub avatar_sessions: Option<NonZeroUsize>,
     /// What your backend must bear to be handed avatar sessions: 16 characters or more.
     #[arg(long, value_name = "TOKEN", env = "VOXLINE_AVATAR_TOKEN", hide_env_values = true)]
-    pub avatar_token: Option<String>,
+    pub avatar_token: Option<TypedKey>,
     /// The avatar.
     #[arg(long, value_name = "ID", env = "AGENTHUMAN_AVATAR", default_value = "avat_demo")]
     pub avatar: String,
@@ -241,7 +243,7 @@ pub struct CallArgs {
     pub ca: Option<PathBuf>,
     /// Signs webhooks and streams with this Auth Token, as Plivo does for its account.
     #[arg(long, value_name = "TOKEN", env = "PLIVO_AUTH_TOKEN", hide_env_values = true)]
-    pub auth_token: Option<String>,
+    pub auth_token: Option<TypedKey>,
     /// Tells this address how the call ended.
     #[arg(long, value_name = "URL")]
     pub hangup_url: Option<String>,
@@ -356,7 +358,7 @@ pub struct SimulateSlngArgs {
     pub seed: u64,
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", env = "VOXLINE_SIMULATED_KEY", hide_env_values = true)]
-    pub key: Option<String>,
+    pub key: Option<TypedKey>,
 }
 
 /// `voxline avatar`.
@@ -386,13 +388,13 @@ pub struct AvatarArgs {
     pub room_url: Option<String>,
     /// A token with which the avatar may join your room.
     #[arg(long, value_name = "TOKEN", env = "VOXLINE_ROOM_TOKEN", hide_env_values = true)]
-    pub room_token: Option<String>,
+    pub room_token: Option<TypedKey>,
     /// Whose room it is: daily or livekit.
     #[arg(long, value_name = "NAME", default_value = "daily")]
     pub room_platform: String,
     /// Daily's key for the domain of your room: then Daily is asked whether the avatar is there.
-    #[arg(long, value_name = "KEY", env = "DAILY_API_KEY", hide_env_values = true, requires = "room_url")]
-    pub daily_key: Option<String>,
+    #[arg(long, value_name = "KEY", env = "DAILY_API_KEY", hide_env_values = true)]
+    pub daily_key: Option<TypedKey>,
     /// Daily's REST service.
     #[arg(long, value_name = "URL", default_value = "https://api.daily.co")]
     pub daily_api: String,
@@ -416,7 +418,31 @@ pub struct SimulateAgenthumanArgs {
     pub quirks: Vec<String>,
     /// Refuse every key but this one.
     #[arg(long, value_name = "KEY", default_value = AvatarSimulatorConfig::KEY)]
-    pub key: String,
+    pub key: TypedKey,
+}
+
+/// A key as it was typed or found in the environment, not looked at yet. What holds it can be printed.
+#[derive(Clone)]
+pub struct TypedKey(String);
+
+impl From<String> for TypedKey {
+    fn from(typed: String) -> Self {
+        Self(typed)
+    }
+}
+
+impl Deref for TypedKey {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TypedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedKey(..)")
+    }
 }
 
 fn video(text: &str) -> Result<(i64, i64), String> {

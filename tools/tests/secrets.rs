@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::Parser;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use voxline::agent::{Models, PhoneAgent, Speech};
+use voxline::cli::Cli;
 use voxline::net::{InMemory, Loopback, Net};
 use voxline::responder::EchoResponder;
 use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
@@ -391,3 +393,21 @@ const USER: &str = "proxy-user";
 const ON_PURPOSE: &str = "a panic on purpose";
 const TEXT: &str = "Is anybody there?";
 const RATE: SampleRate = SampleRate::Hz16000;
+
+#[test]
+fn a_command_line_can_be_printed() {
+    let key = |name: &str| format!("--{name}={CANARY}");
+    for (command, keys) in [
+        (&["serve", "--simulate"][..], &["auth-token", "avatar-token"][..]),
+        (&["call", "ws://127.0.0.1:9/stream"], &["auth-token"]),
+        (&["avatar", "--text=Hello", "--room-url=https://team.daily.co/room"], &["room-token", "daily-key"]),
+        (&["simulate", "slng"], &["key"]),
+        (&["simulate", "agenthuman"], &["key"]),
+    ] {
+        let words = ["voxline"].iter().chain(command).map(ToString::to_string);
+        let typed = Cli::try_parse_from(words.chain(keys.iter().map(|name| key(name)))).unwrap();
+        let printed = format!("{typed:?}");
+        assert!(!printed.contains(CANARY), "{printed}");
+        assert_eq!(printed.matches("TypedKey(..)").count(), keys.len(), "{printed}");
+    }
+}
