@@ -146,6 +146,7 @@ impl<R: Responder> Agent<R> {
     /// A session ended badly. The others are closed all the same.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let outcome = self.hold_call().await;
+        self.says.close(); // whoever speaks up during the teardown is told that nobody hears it
         self.hang_up();
         self.carry_out();
         self.end_record();
