@@ -84,6 +84,18 @@ pub const CATALOGUE: &[&[CodeEntry]] =
 
 const OURS: &[CodeEntry] = &[
     CodeEntry::new(
+        "address/cleartext",
+        false,
+        "A service's address is not encrypted and not on this machine, so its key would travel in clear.",
+        "Give an https:// or wss:// address; http:// and ws:// are for 127.0.0.1, [::1], localhost and names under .localhost.",
+    ),
+    CodeEntry::new(
+        "address/invalid",
+        false,
+        "A service's address is none: paths cannot be put behind it.",
+        "Give a scheme and a host, such as https://api.example.com, without a user name, a query or a fragment.",
+    ),
+    CodeEntry::new(
         "command/closed",
         false,
         "A command reached a session that is closing or closed.",

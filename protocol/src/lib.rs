@@ -189,6 +189,7 @@ mod secret;
 pub mod slng;
 mod timer;
 
+pub use address::{AddressError, BaseUrl, is_loopback};
 pub use catalogue::{CATALOGUE, Code, CodeEntry};
 pub use dice::Dice;
 pub use error::{Awaited, CommandError, DecodeError, ProtocolError};

@@ -9,19 +9,19 @@ use hound::{SampleFormat, WavReader};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use voxline_audio::{AudioFormat, SampleRate};
-use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::{
     AvatarApi, AvatarEvent, CreateSession, InputRate, PcmSpec, Revision, RoomAccess, RoomPlatform, SpeechEnd,
     SpeechReport, VideoSize, check_speech,
 };
 use voxline_protocol::daily::{DailyApi, RoomVerdict};
 use voxline_protocol::slng::{Service, TtsConfig};
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
 use voxline_transport::{HttpClient, WebSocketConnector};
 
 use crate::cli::AvatarArgs;
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, usage};
+use crate::gateway::{Gateway, base_url, usage};
 use crate::output;
 use crate::run::{interrupted, listen};
 use crate::simulate::agenthuman::{AvatarSimulator, AvatarSimulatorConfig};
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
     let config = config(args, rate)?;
     // Dropped at the end, and the service in it with it.
     let mut simulated = JoinSet::new();
-    let api = service(args.simulate, &args.api, &mut simulated).await?;
+    let api = service((!args.simulate).then_some(("--api", &args.api)), &mut simulated).await?;
     let opening = Avatar::open(HttpClient::new(), WebSocketConnector::new, api, config);
     let mut avatar = tokio::select! {
         opened = opening => opened.map_err(|error| failed(&error))?,
@@ -128,11 +128,11 @@ fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError>
         config = config.with_video(VideoSize::new(width, height).map_err(usage)?);
     }
     if let Some(url) = &args.socket {
-        config = config.with_socket_url(url);
+        config = config.with_socket_url(base_url("--socket", url)?);
     }
     if let (Some(_), Some(key)) = (&args.room_url, &args.daily_key) {
         let key = Secret::new(key).map_err(|error| ToolError::Usage(format!("--daily-key: {error}")))?;
-        config = config.with_daily(DailyApi::new(key).with_base(&args.daily_api).map_err(usage)?);
+        config = config.with_daily(DailyApi::new(key).with_base(base_url("--daily-api", &args.daily_api)?));
     }
     Ok(match journal(args.journal.as_deref(), args.simulate)? {
         Some(journal) => config.with_journal(journal),
@@ -160,26 +160,27 @@ pub(crate) fn journal(folder: Option<&Path>, simulate: bool) -> Result<Option<Jo
     })
 }
 
-/// The service at `url`, or one simulated in `simulated`.
+/// The service at the address that an option gave, or one simulated in `simulated`.
 pub(crate) async fn service(
-    simulate: bool,
-    url: &str,
+    given: Option<(&str, &str)>,
     simulated: &mut JoinSet<()>,
 ) -> Result<AvatarApi, ToolError> {
-    if simulate {
+    let Some((option, url)) = given else {
         let listener = listen("127.0.0.1:0").await?.with_config(AvatarSimulator::listener_config());
         let address = listener.local_address();
         let service = AvatarSimulator::new(&format!("ws://{address}"), AvatarSimulatorConfig::default());
         simulated.spawn(async move { service.serve(listener).await });
         let key = Secret::new(AvatarSimulatorConfig::KEY).map_err(usage)?;
-        return AvatarApi::new(key).with_base(&format!("http://{address}")).map_err(usage);
-    }
+        let base = BaseUrl::parse(&format!("http://{address}")).map_err(usage)?;
+        return Ok(AvatarApi::new(key).with_base(base));
+    };
+    let base = base_url(option, url)?;
     let key = env::var("AGENTHUMAN_API_KEY").map_err(|_| {
         let words = "AGENTHUMAN_API_KEY is not set; set it to the service's key, or use --simulate";
         ToolError::Usage(words.to_owned())
     })?;
     let key = Secret::new(&key).map_err(|error| ToolError::Usage(format!("AGENTHUMAN_API_KEY: {error}")))?;
-    AvatarApi::new(key).with_base(url).map_err(usage)
+    Ok(AvatarApi::new(key).with_base(base))
 }
 
 /// Tells what happens until the utterance has its account.

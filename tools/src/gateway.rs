@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use voxline_protocol::slng::{self, ConfigError, Service};
-use voxline_protocol::{CommandError, Secret};
+use voxline_protocol::{BaseUrl, CommandError, Secret};
 use voxline_session::{RetryPolicy, SessionError};
 use voxline_transport::{ClientTls, RoundTrip, TransportError, WebSocketConfig, WebSocketConnector};
 
@@ -149,6 +149,11 @@ pub(crate) fn shares(whole: Duration, network: Option<Duration>) -> String {
 /// A mistake in what was typed.
 pub(crate) fn usage(error: impl Error + 'static) -> ToolError {
     ToolError::Usage(chain(&error))
+}
+
+/// The address of a service that is told a key, as `option` gave it.
+pub(crate) fn base_url(option: &str, url: &str) -> Result<BaseUrl, ToolError> {
+    BaseUrl::parse(url).map_err(|error| ToolError::Usage(format!("{option}: {error}")))
 }
 
 async fn simulate(tasks: &mut JoinSet<()>) -> Result<String, ToolError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use voxline_protocol::Secret;
 use voxline_protocol::plivo::{CallId, PlivoApi, PlivoApiError};
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_transport::{Endpoint, EndpointError, Requester, Retry};
 
 use crate::error::chain;
@@ -13,11 +13,12 @@ use crate::error::chain;
 ///
 /// ```
 /// use voxline::hangup::PlivoAccount;
-/// use voxline_protocol::Secret;
+/// use voxline_protocol::{BaseUrl, Secret};
 /// use voxline_transport::HttpClient;
 ///
 /// let token = Secret::new("the-auth-token")?;
-/// let account = PlivoAccount::new("MAXXXXXXXXXXXXXXXXXX", &[token], PlivoAccount::URL, HttpClient::new())?;
+/// let base = BaseUrl::parse(PlivoAccount::URL)?;
+/// let account = PlivoAccount::new("MAXXXXXXXXXXXXXXXXXX", &[token], &base, HttpClient::new())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -37,10 +38,16 @@ impl<Q: Requester> PlivoAccount<Q> {
     /// The account `auth_id`, with the tokens that may be valid, whose interface is at `base`.
     ///
     /// # Errors
-    /// `base` is no http or https URL.
-    pub fn new(auth_id: &str, tokens: &[Secret], base: &str, requester: Q) -> Result<Self, EndpointError> {
-        let api = |token: &Secret| PlivoApi::new(auth_id, token.clone()).with_base(base);
-        Ok(Self { apis: tokens.iter().map(api).collect(), endpoint: Endpoint::parse(base)?, requester })
+    /// `base` cannot be dialled.
+    pub fn new(
+        auth_id: &str,
+        tokens: &[Secret],
+        base: &BaseUrl,
+        requester: Q,
+    ) -> Result<Self, EndpointError> {
+        let endpoint = Endpoint::parse(base.as_str())?;
+        let api = |token: &Secret| PlivoApi::new(auth_id, token.clone()).with_base(base.clone());
+        Ok(Self { apis: tokens.iter().map(api).collect(), endpoint, requester })
     }
 
     /// Hangs `call` up, within 5 s. A call that is over already is hung up; what fails is tried again where that can
@@ -97,9 +104,10 @@ mod tests {
     /// Hangs up against an interface that answers so; tells what it was asked.
     async fn hang_up(answers: &[u16]) -> Vec<String> {
         let network = Network::new(1);
-        let mut interface = network.listen("plivo").unwrap();
+        let mut interface = network.listen("plivo.localhost").unwrap();
         let tokens = ["old", "new"].map(|token| Secret::new(token).unwrap());
-        let account = PlivoAccount::new("MA1", &tokens, "http://plivo", network).unwrap();
+        let base = BaseUrl::parse("http://plivo.localhost").unwrap();
+        let account = PlivoAccount::new("MA1", &tokens, &base, network).unwrap();
         let mut asked = Vec::new();
         let answering = async {
             for status in answers {

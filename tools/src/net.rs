@@ -87,7 +87,9 @@ impl Net for InMemory {
     type Requester = Network;
 
     async fn listen(&self, name: &str) -> Result<(MemoryListener, String), ListenError> {
-        Ok((self.0.listen(name)?, format!("ws://{name}")))
+        // A name of this machine, where a key may be told without encryption.
+        let host = format!("{name}.localhost");
+        Ok((self.0.listen(&host)?, format!("ws://{host}")))
     }
 
     fn connector(&self, endpoint: Endpoint) -> MemoryConnector {

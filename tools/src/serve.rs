@@ -20,7 +20,7 @@ use crate::cli::ServeArgs;
 use crate::debuglog::DebugLog;
 use crate::desk::{ANSWER_PATH, FrontDesk, HANGUP_PATH, Origin, STATUS_PATH, STREAM_PATH};
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, usage};
+use crate::gateway::{Gateway, base_url, usage};
 use crate::hangup::PlivoAccount;
 use crate::lobby::{Lobby, LobbyLimits};
 use crate::net::{Loopback, Net};
@@ -111,7 +111,7 @@ async fn lobby(args: &ServeArgs, simulated: &mut JoinSet<()>) -> Result<Option<L
             "--avatar-token has fewer than {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 32`"
         )));
     }
-    let api = service(args.simulate, &args.avatar_api, simulated).await?;
+    let api = service((!args.simulate).then_some(("--avatar-api", &args.avatar_api)), simulated).await?;
     let mut config = AvatarConfig::new(CreateSession::revision_a(args.avatar.as_str()));
     if let Some(journal) = journal(None, args.simulate)? {
         config = config.with_journal(journal);
@@ -125,7 +125,8 @@ fn account(args: &ServeArgs) -> Result<Option<Arc<PlivoAccount<HttpClient>>>, To
     let (Some(id), Some(tokens)) = (args.auth_id.as_deref(), args.auth_token.as_deref()) else {
         return Ok(None);
     };
-    let account = PlivoAccount::new(id.trim(), &secrets(tokens)?, &args.plivo_api, HttpClient::new());
+    let base = base_url("--plivo-api", &args.plivo_api)?;
+    let account = PlivoAccount::new(id.trim(), &secrets(tokens)?, &base, HttpClient::new());
     let account = account.map_err(|error| ToolError::Usage(format!("--plivo-api: {}", chain(&error))))?;
     Ok(Some(Arc::new(account)))
 }

@@ -23,13 +23,48 @@ fn folder(name: &str) -> PathBuf {
 
 /// The one line a refused command prints; anything else fails the test.
 fn refusal(arguments: &[&str], code: i32) -> String {
-    let output = voxline(arguments);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+    for key in KEYS {
+        command.env(key, "canary-key");
+    }
+    let output = command.args(arguments).output().unwrap();
     let words = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
     assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
     assert!(!words.contains("panicked"), "{words}");
     assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    assert!(!words.contains("canary"), "{words}");
     words
+}
+
+/// Every variable that a key is read from.
+const KEYS: [&str; 6] = [
+    "AGENTHUMAN_API_KEY",
+    "DAILY_API_KEY",
+    "PLIVO_AUTH_ID",
+    "PLIVO_AUTH_TOKEN",
+    "SLNG_API_KEY",
+    "VOXLINE_AVATAR_TOKEN",
+];
+
+#[test]
+fn no_key_is_told_to_another_machine_in_clear() {
+    let serve = ["serve", "--simulate", "--listen", "127.0.0.1:0", "--insecure-loopback"];
+    let with = |more: &[&'static str]| [&serve[..], more].concat();
+    let room = ["--room-url", "https://a.daily.co/r", "--room-token", "t", "--text", "Hello."];
+    let avatar = |more: &[&'static str]| [&["avatar"], &room[..], more].concat();
+    for (arguments, option) in [
+        (vec!["speak", "Hello.", "-o", "never.wav", "--slng", "ws://api.example.com"], "base URL"),
+        (vec!["serve", "--slng", "http://api.example.com"], "base URL"),
+        (with(&["--plivo-api", "http://api.example.com"]), "--plivo-api"),
+        (avatar(&["--api", "http://api.example.com"]), "--api"),
+        (avatar(&["--daily-api", "http://api.example.com"]), "--daily-api"),
+        (avatar(&["--socket", "ws://api.example.com"]), "--socket"),
+    ] {
+        let words = refusal(&arguments, 2);
+        assert!(words.contains(option) && words.contains("in clear"), "{arguments:?}: {words}");
+        assert!(words.contains("api.example.com`"), "{arguments:?}: {words}");
+    }
 }
 
 #[test]

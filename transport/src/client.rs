@@ -94,6 +94,7 @@ impl HttpClient {
         endpoint: Endpoint,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
+        endpoint.check_cleartext(request.headers())?;
         let deadline = Deadline::new(self.timeout, StageTimeouts::default());
         let io = self.dialer.open(&deadline, &endpoint, true).await?;
         let exchange = async {
@@ -168,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::memory::Network;
-    use crate::{Acceptor, Exchange, WebSocketListener, text_response};
+    use crate::{Acceptor, Connector, Exchange, WebSocketConnector, WebSocketListener, text_response};
 
     /// Serves one request by showing what arrived.
     async fn mirror(acceptor: &mut impl Acceptor) {
@@ -210,6 +211,23 @@ mod tests {
         let client = HttpClient::new().with_max_body_bytes(8);
         let (response, ()) = tokio::join!(post(&client, &url), mirror(&mut socket));
         assert!(matches!(response, Err(TransportError::TooLarge { max: 8, .. })), "{response:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_not_sent_in_clear_and_names_of_this_machine_need_no_name_server() {
+        let error = post(&HttpClient::new(), "http://speech.test/").await.unwrap_err();
+        assert!(matches!(error, TransportError::Cleartext { .. }), "{error:?}");
+        let connector = WebSocketConnector::new(
+            Endpoint::parse("ws://speech.test/").unwrap().with_bearer(Secret::new("k").unwrap()),
+        );
+        let error = connector.connect().await.unwrap_err();
+        assert!(matches!(error, TransportError::Cleartext { .. }), "{error:?}");
+
+        let mut socket = WebSocketListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://speech.localhost:{}/", socket.local_address().port());
+        let client = HttpClient::new();
+        let (response, ()) = tokio::join!(post(&client, &url), mirror(&mut socket));
+        assert_eq!(response.unwrap().status(), StatusCode::CREATED);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use voxline_protocol::is_loopback;
 
 use crate::endpoint::authority;
 use crate::io::BoxIo;
@@ -83,9 +84,19 @@ impl Deadline {
 
 async fn tcp(deadline: &Deadline, host: &str, port: u16) -> Result<TcpStream, TransportError> {
     let unreachable = |source| TransportError::Unreachable { authority: authority(host, port), source };
-    let lookup = async { lookup_host((host, port)).await.map_err(unreachable) };
-    let addresses: Vec<SocketAddr> = deadline.run(ConnectStage::Dns, lookup).await?.collect();
+    let lookup = async { addresses(host, port).await.map_err(unreachable) };
+    let addresses = deadline.run(ConnectStage::Dns, lookup).await?;
     deadline.run(ConnectStage::Tcp, async { race(addresses).await.map_err(unreachable) }).await
+}
+
+/// The addresses of a host. Whoever may be told a key in clear is this machine, and no name server is asked:
+/// RFC 6761 §6.3.
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if is_loopback(host) && host.parse::<IpAddr>().is_err() {
+        let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return Ok(both.map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    Ok(lookup_host((host, port)).await?.collect())
 }
 
 async fn handshake(tls: &ClientTls, endpoint: &Endpoint, tcp: TcpStream) -> Result<BoxIo, TransportError> {

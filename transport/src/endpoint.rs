@@ -6,15 +6,17 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use thiserror::Error;
-use voxline_protocol::Code;
+use voxline_protocol::{Code, is_loopback};
 
-use crate::Key;
 use crate::http1::names_a_secret;
+use crate::{Key, TransportError};
 
 /// A URL, the headers to send, and the credentials, all checked when given.
 ///
 /// `Debug` and `Display` never show a credential, nor the value of a header or a query parameter
-/// whose name sounds like one.
+/// whose name sounds like one. No socket tells a credential, nor a header whose name sounds like
+/// one, to another machine unencrypted: [`TransportError::Cleartext`]. A network in
+/// [`memory`](crate::memory) has no wire, and carries them anywhere.
 ///
 /// ```
 /// use voxline_protocol::Secret;
@@ -123,6 +125,19 @@ impl Endpoint {
     #[must_use]
     pub const fn is_secure(&self) -> bool {
         matches!(self.scheme, Scheme::Https | Scheme::Wss)
+    }
+
+    /// Refuses if the endpoint is not encrypted, not on this machine, and would be told a key, be it by itself or by
+    /// `more` headers. A signature proves a key and does not hold it.
+    pub(crate) fn check_cleartext(&self, more: &HeaderMap) -> Result<(), TransportError> {
+        let holds_key = |(name, value): (&HeaderName, &HeaderValue)| {
+            value.is_sensitive() && !name.as_str().contains("signature")
+        };
+        let tells = !self.credentials.is_empty() || self.headers.iter().chain(more).any(holds_key);
+        if tells && !self.is_secure() && !is_loopback(&self.host) {
+            return Err(TransportError::Cleartext { authority: self.authority() });
+        }
+        Ok(())
     }
 
     /// The host name or address, without brackets.

@@ -12,6 +12,12 @@ use voxline_protocol::{Code, CodeEntry};
 #[non_exhaustive]
 #[derive(Debug, Error)]
 pub enum TransportError {
+    /// A key would have been sent unencrypted to another machine; nothing was dialled.
+    #[error("{authority} would be told the key in clear; use wss:// or https://")]
+    Cleartext {
+        /// Host and port that were to be dialled.
+        authority: String,
+    },
     /// A message was given to a link whose end had already been sent or received.
     #[error("link is closed; open a new one")]
     Closed,
@@ -111,7 +117,7 @@ impl TransportError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::NotHttp { .. } | Self::NotWebSocket { .. } => Retry::Never,
+            Self::Cleartext { .. } | Self::NotHttp { .. } | Self::NotWebSocket { .. } => Retry::Never,
             Self::ProxyRefused { status, .. } => retry_status(*status, None),
             Self::Refused { status, retry_after, .. } => retry_status(*status, *retry_after),
             Self::Tls { source, .. } if is_bad_certificate(source.as_ref()) => Retry::Never,
@@ -130,6 +136,7 @@ impl TransportError {
     #[must_use]
     pub const fn code(&self) -> Code {
         Code::new(match self {
+            Self::Cleartext { .. } => "transport/cleartext",
             Self::Closed => "transport/closed",
             Self::Framing(_) => "transport/framing",
             Self::NotHttp { .. } => "transport/not-http",
@@ -256,6 +263,12 @@ pub const CODES: &[CodeEntry] = &[
         "Give ws://, wss://, http:// or https:// with a host, without a user name and without a fragment.",
     ),
     CodeEntry::new(
+        "transport/cleartext",
+        false,
+        "A key would have been sent unencrypted to another machine, so nothing was dialled.",
+        "Use wss:// or https://; ws:// and http:// carry keys to 127.0.0.1, [::1], localhost and names under .localhost only.",
+    ),
+    CodeEntry::new(
         "transport/closed",
         true,
         "A message was handed to a link that had already ended.",
@@ -343,6 +356,7 @@ mod tests {
     fn every_code_has_one_page() {
         let io = || io::Error::other("x");
         let errors = [
+            TransportError::Cleartext { authority: String::new() },
             TransportError::Closed,
             TransportError::Framing(Box::new(io())),
             TransportError::NotHttp { authority: String::new(), what: "" },

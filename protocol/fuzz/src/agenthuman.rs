@@ -11,7 +11,7 @@ use voxline_protocol::agenthuman::{
     AvatarServerEvent, AvatarSession, CallAnswer, CallStep, CreateSession, HostedSession, HostedStatus,
     InputRate, PcmSpec, Preflight, Revision, RoomAccess, RoomPlan, VendorError, VideoSize, check_speech,
 };
-use voxline_protocol::{CloseFrame, Message, Secret, UtteranceId};
+use voxline_protocol::{BaseUrl, CloseFrame, Message, Secret, UtteranceId};
 
 use super::play::{MAX_SOUND, Options, Stage, Subject, duration, play, start};
 
@@ -70,7 +70,10 @@ fn answers(status: &str, header: &str, body: &str) {
         response.headers_mut().insert("retry-after", value);
     }
     let api = AvatarApi::new(key("ah_test_1"));
-    let api = api.clone().with_base(body).unwrap_or(api);
+    let api = match BaseUrl::parse(body) {
+        Ok(base) => api.with_base(base),
+        Err(_) => api,
+    };
     for call in
         [api.create(&CreateSession::revision_a(header)), api.start(header), api.get(header), api.end(header)]
     {

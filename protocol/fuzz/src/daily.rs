@@ -4,11 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use voxline_protocol::Secret;
 use voxline_protocol::daily::{
     AvatarIdentity, DailyApi, DailyDesk, Participant, Present, RoomEvent, RoomMonitor, RoomMonitorConfig,
     RoomUrl, TokenClaims, TrackKind, VideoPolicy, Webhook, WebhookKey,
 };
+use voxline_protocol::{BaseUrl, Secret};
 
 use super::play::start;
 
@@ -91,8 +91,8 @@ fn token(line: &str) {
         ask(&DailyApi::new(secret("key")), room, line);
     }
     let Ok((room, _)) = RoomUrl::parse("https://x.daily.co/demo") else { unreachable!("it is one room") };
-    if let Ok(api) = DailyApi::new(secret("key")).with_base(line) {
-        ask(&api, &room, line);
+    if let Ok(base) = BaseUrl::parse(line) {
+        ask(&DailyApi::new(secret("key")).with_base(base), &room, line);
     }
     let Ok(key) = Secret::new(line) else { return };
     let Ok(claims) = TokenClaims::decode(&key) else { return };

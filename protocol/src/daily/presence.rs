@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
 
-use super::{RoomFinding, RoomUrl};
-use crate::address::is_base;
-use crate::{Code, Secret};
+use super::RoomUrl;
+use crate::{BaseUrl, Code, Secret};
 
 /// Daily's REST service, with the key of one domain. Rooms of other domains, the avatar vendor's
 /// among them, cannot be asked about.
@@ -25,7 +24,7 @@ use crate::{Code, Secret};
 /// ```
 #[derive(Debug, Clone)]
 pub struct DailyApi {
-    base: String,
+    base: BaseUrl,
     key: Secret,
 }
 
@@ -87,26 +86,19 @@ impl DailyApi {
     /// Daily's public service, with this key.
     #[must_use]
     pub fn new(key: Secret) -> Self {
-        Self { base: "https://api.daily.co".to_owned(), key }
+        Self { base: BaseUrl::known("https://api.daily.co"), key }
     }
 
     /// The same at another address, a simulator's for example.
-    ///
-    /// # Errors
-    /// It is not an address: scheme and host, `https://api.daily.co` for example.
-    pub fn with_base(self, base: &str) -> Result<Self, RoomFinding> {
-        let base = base.trim_end_matches('/').to_owned();
-        if is_base(&base) {
-            return Ok(Self { base, ..self });
-        }
-        let seen = format!("`{base}` is no address of Daily's REST service");
-        Err(RoomFinding::new(Code::new("daily/api"), seen, "use https://api.daily.co"))
+    #[must_use]
+    pub fn with_base(self, base: BaseUrl) -> Self {
+        Self { base, ..self }
     }
 
     /// The address in front of every path, without a slash at the end.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        self.base.as_str()
     }
 
     /// Asks who is in a room.

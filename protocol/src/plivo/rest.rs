@@ -14,7 +14,7 @@ use super::form::encode;
 use super::types::{CallId, Digit, StreamId};
 use super::xml::content_type;
 use crate::json::decode;
-use crate::{DecodeError, Secret};
+use crate::{BaseUrl, DecodeError, Secret};
 
 /// Builds requests for one account. Whoever executes them brings the socket.
 ///
@@ -34,7 +34,7 @@ use crate::{DecodeError, Secret};
 pub struct PlivoApi {
     auth_id: String,
     auth_token: Secret,
-    base: String,
+    base: BaseUrl,
 }
 
 /// What to start a stream with, on a call that is up.
@@ -98,13 +98,13 @@ impl CallRequest {
 impl PlivoApi {
     /// For the account `auth_id`.
     pub fn new(auth_id: impl Into<String>, auth_token: Secret) -> Self {
-        Self { auth_id: auth_id.into(), auth_token, base: "https://api.plivo.com".to_owned() }
+        Self { auth_id: auth_id.into(), auth_token, base: BaseUrl::known("https://api.plivo.com") }
     }
 
-    /// Talks to another host, such as a simulator: `http://127.0.0.1:8080`.
+    /// The same at another address, a simulator's for example.
     #[must_use]
-    pub fn with_base(self, base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), ..self }
+    pub fn with_base(self, base: BaseUrl) -> Self {
+        Self { base, ..self }
     }
 
     /// Starts a stream on a call.
@@ -219,19 +219,21 @@ impl PlivoApi {
     }
 
     fn request(&self, method: Method, path: &[&str], body: Option<Map<String, Value>>) -> Request<Bytes> {
-        let path: Vec<_> = path.iter().map(|part| encode(part)).collect();
-        let uri = format!("{}/v1/Account/{}/{}/", self.base, encode(&self.auth_id), path.join("/"));
+        let path: Vec<_> = path.iter().map(|part| escaped(part)).collect();
+        let uri = format!("{}/v1/Account/{}/{}/", self.base, escaped(&self.auth_id), path.join("/"));
         let login = format!("{}:{}", self.auth_id, self.auth_token.expose());
         let login = format!("Basic {}", base64_simd::STANDARD.encode_to_string(login));
+        let (Ok(uri), Ok(mut login)) = (uri.parse(), HeaderValue::try_from(login)) else {
+            unreachable!(
+                "the base was parsed, the path is escaped and of limited length, and base64 is printable ASCII"
+            )
+        };
         let mut request =
             Request::new(body.map_or_else(Bytes::new, |body| Value::Object(body).to_string().into()));
         *request.method_mut() = method;
-        // A base that is no address gives a request for `/`, which whoever executes it refuses.
-        *request.uri_mut() = uri.parse().unwrap_or_default();
-        if let Ok(mut login) = HeaderValue::try_from(login) {
-            login.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, login);
-        }
+        *request.uri_mut() = uri;
+        login.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, login);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
@@ -362,6 +364,13 @@ fn words(response: &Response<Bytes>) -> String {
     error.unwrap_or(&body).chars().take(MAX_WORDS).collect()
 }
 
+/// An id in a path. One longer than [`MAX_ID`] is nobody's, and so is its beginning.
+fn escaped(id: &str) -> String {
+    encode(&id.chars().take(MAX_ID).collect::<String>())
+}
+
+/// Characters of an id that are asked for; Plivo's own have 36. Escaped, four of them still fit into an address.
+const MAX_ID: usize = 512;
 const MAX_WORDS: usize = 200;
 
 #[cfg(test)]
@@ -421,6 +430,23 @@ mod tests {
     fn an_id_cannot_leave_its_place_in_the_path() {
         let request = api().hang_up(&CallId::from("../Account?x=1"));
         assert_eq!(request.uri().path(), "/v1/Account/MA1/Call/..%2FAccount%3Fx%3D1/");
+    }
+
+    /// Symptom: an id that made the address too long had the request, with its login, go to the path `/`.
+    #[test]
+    fn an_id_of_any_length_is_asked_for_in_its_own_place() {
+        let (long, stream) = ("\u{10ffff}".repeat(30_000), StreamId::from("s"));
+        let api = PlivoApi::new(long.as_str(), Secret::new("token").unwrap());
+        let request = api.stream(&CallId::from(long.as_str()), &stream);
+        assert!(request.uri().path().starts_with("/v1/Account/%F4%8F%BF%BF"), "{}", request.uri());
+        assert!(request.uri().path().ends_with("/Stream/s/"), "{}", request.uri());
+    }
+
+    #[test]
+    fn another_base_goes_in_front_of_every_path() {
+        let api = api().with_base(BaseUrl::parse("http://plivo.localhost/sim/").unwrap());
+        let request = api.hang_up(&CallId::from("c"));
+        assert_eq!(request.uri(), "http://plivo.localhost/sim/v1/Account/MA1/Call/c/");
     }
 
     #[test]

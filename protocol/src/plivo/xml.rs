@@ -8,6 +8,7 @@ use thiserror::Error;
 use voxline_audio::{AudioFormat, SampleRate};
 
 use super::types::{FORMATS, mime};
+use crate::is_loopback;
 
 /// A `<Stream>` element in a `<Response>`. What Plivo would refuse cannot be built.
 ///
@@ -283,23 +284,12 @@ fn check_url(url: &str, scheme: &str) -> Result<String, XmlError> {
     Ok(host.to_owned())
 }
 
-fn is_loopback(host: &str) -> bool {
-    use std::net::IpAddr;
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
 fn is_private(host: &str) -> bool {
     use std::net::{Ipv4Addr, Ipv6Addr};
     let host = host.to_ascii_lowercase();
-    let v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified();
-    let v6 = |ip: Ipv6Addr| {
-        ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-    };
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.ends_with(".local")
-        || host.parse().is_ok_and(v4)
-        || host.parse().is_ok_and(v6)
+    let v4 = |ip: Ipv4Addr| ip.is_private() || ip.is_link_local() || ip.is_unspecified();
+    let v6 = |ip: Ipv6Addr| ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local();
+    is_loopback(&host) || host.ends_with(".local") || host.parse().is_ok_and(v4) || host.parse().is_ok_and(v6)
 }
 
 struct Escaped<'a>(&'a str);

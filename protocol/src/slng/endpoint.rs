@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::slng::wire::encode;
 use crate::slng::{ConfigError, codes};
-use crate::{Code, Secret};
+use crate::{AddressError, BaseUrl, Code, Secret};
 
 /// Which of the gateway's two services a route serves.
 #[non_exhaustive]
@@ -94,7 +94,8 @@ impl Route {
     /// A link to `model` at `base`: `wss://`, `https://`, `ws://` or `http://`, a host, perhaps a port and a path.
     ///
     /// # Errors
-    /// The base has another scheme, no host, or a query; or the model is no path of two or more segments.
+    /// The base has another scheme, no host, or a query, or the key would go there in clear, as to `ws://` and a host
+    /// that [is not this machine](crate::is_loopback); or the model is no path of two or more segments.
     pub fn new(base: &str, service: Service, model: &str, key: Secret) -> Result<Self, ConfigError> {
         Ok(Self {
             base: web_socket_base(base)?,
@@ -347,35 +348,16 @@ impl AccessRefused {
 
 /// The base with a WebSocket scheme and without a slash at its end.
 fn web_socket_base(base: &str) -> Result<String, ConfigError> {
-    let remedy = "use an address such as `wss://api.slng.ai`";
-    let invalid = || ConfigError::new("base URL", format!("`{}`", without_secrets(base)), remedy);
-    let (scheme, rest) = base.trim().split_once("://").ok_or_else(invalid)?;
-    let scheme = match scheme.to_ascii_lowercase().as_str() {
-        "http" | "ws" => "ws",
-        "https" | "wss" => "wss",
-        _ => return Err(invalid()),
-    };
-    let rest = rest.trim_end_matches('/');
-    let host = rest.split('/').next().unwrap_or_default();
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@' | '"' | '<' | '>' | '\\');
-    if host.is_empty() || host.starts_with(':') || !rest.chars().all(plain) {
-        return Err(invalid());
-    }
-    let url = format!("{scheme}://{rest}");
-    // What is left, such as two ports or a broken escape, is for whoever will dial it to judge.
-    if url.parse::<http::Uri>().is_err() { Err(invalid()) } else { Ok(url) }
-}
-
-/// An address as it may be shown: a key may have been typed as its user, its query or its fragment.
-fn without_secrets(base: &str) -> String {
-    let cut = base.find(['?', '#']).map_or(base.len(), |at| at + 1);
-    let rest = if cut < base.len() { "…" } else { "" };
-    let (scheme, place) = base[..cut].split_once("://").map_or(("", &base[..cut]), |parts| parts);
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    match place.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}{separator}…@{host}{rest}"),
-        None => format!("{scheme}{separator}{place}{rest}"),
-    }
+    let checked = BaseUrl::parse(base).map_err(|error| {
+        let (seen, remedy) = match error {
+            AddressError::Cleartext { seen } => (seen, CLEARTEXT),
+            AddressError::Invalid { seen } => (seen, "use an address such as `wss://api.slng.ai`"),
+        };
+        ConfigError::new("base URL", format!("`{seen}`"), remedy)
+    })?;
+    let (scheme, rest) = checked.as_str().split_once("://").unwrap_or_default();
+    let encrypted = ["https", "wss"].into_iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    Ok(format!("{}://{rest}", if encrypted { "wss" } else { "ws" }))
 }
 
 /// Two segments or more of letters, digits, `.`, `_` and `-`, the last perhaps with a `:variant`.
@@ -436,6 +418,8 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+const CLEARTEXT: &str =
+    "it would be told the key in clear; use `wss://`, or `ws://` to a host of this machine";
 const BRIDGE: &str = "/v1/bridges/unmute/";
 /// Models the gateway runs itself.
 const HOSTED: &str = "slng/";
@@ -459,6 +443,7 @@ mod tests {
         for (base, expected) in [
             ("https://api.slng.ai/", "wss://api.slng.ai/v1/bridges/unmute/stt/deepgram/nova:3"),
             ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/v1/bridges/unmute/stt/deepgram/nova:3"),
+            ("ws://speech.localhost", "ws://speech.localhost/v1/bridges/unmute/stt/deepgram/nova:3"),
             (" WSS://h/prefix ", "wss://h/prefix/v1/bridges/unmute/stt/deepgram/nova:3"),
         ] {
             assert_eq!(route(base, "deepgram/nova:3/").unwrap().url(), expected);
@@ -467,9 +452,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_or_model_is_refused_by_name() {
-        for base in
-            ["api.slng.ai", "ftp://h", "wss://", "wss://:1", "wss://h:1:2", "wss://h?x=1", "wss://a b"]
-        {
+        for base in [
+            "api.slng.ai",
+            "ftp://h",
+            "wss://",
+            "wss://:1",
+            "wss://h:1:2",
+            "wss://h?x=1",
+            "wss://a b",
+            "ws://h",
+            "http://h",
+        ] {
             assert_eq!(route(base, "deepgram/nova:3").unwrap_err().field, "base URL", "{base}");
         }
         for model in ["", "nova", "a//b", "a/b:c:d", "a/b:c/d", "-a/b", "a/b c"] {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use voxline_protocol::agenthuman::{
-    AvatarEvent, CreateSession, InputRate, Recovery, SessionState, VideoSize,
+    AvatarApi, AvatarEvent, CreateSession, InputRate, Recovery, SessionState, VideoSize,
 };
 use voxline_protocol::daily::{DailyApi, RoomVerdict};
-use voxline_protocol::{CommandError, UtteranceId};
+use voxline_protocol::{BaseUrl, CommandError, UtteranceId};
 
 use super::Journal;
 use crate::RetryPolicy;
@@ -26,7 +26,7 @@ pub struct AvatarConfig {
     /// How long the conversation may last, 10 minutes by default: the room's token must last as long.
     pub planned: Duration,
     /// Where the socket is in revision B; in A the service says it for each session.
-    pub socket_url: String,
+    pub socket_url: BaseUrl,
     /// How a lost link or session is brought back: 6 attempts by default without confirmed speech between. Without
     /// a limit, a service that takes sessions and refuses speech is paid for ever.
     pub retry: RetryPolicy,
@@ -57,7 +57,7 @@ impl AvatarConfig {
             rate: InputRate::default(),
             max_unsent: Duration::from_secs(120),
             planned: Duration::from_secs(600),
-            socket_url: "wss://wss.agenthuman.com".to_owned(),
+            socket_url: AvatarApi::socket_url(),
             retry: RetryPolicy::default().with_max_attempts(6),
             close_limit: Duration::from_secs(3),
             watch_room: false,
@@ -88,8 +88,8 @@ impl AvatarConfig {
 
     /// The same with another address for revision B's socket.
     #[must_use]
-    pub fn with_socket_url(self, url: impl Into<String>) -> Self {
-        Self { socket_url: url.into(), ..self }
+    pub fn with_socket_url(self, socket_url: BaseUrl) -> Self {
+        Self { socket_url, ..self }
     }
 
     /// The same with other retries.

@@ -83,7 +83,7 @@ impl Service {
             info.expiration = expiration;
             url
         } else {
-            info.ws_uri.clone().unwrap_or_else(|| self.config.socket_url.clone())
+            info.ws_uri.clone().unwrap_or_else(|| self.config.socket_url.to_string())
         };
         let session = info.to_session(None, self.config.video, now(), SystemTime::now())?;
         let room = info.room.or_else(|| self.own_room());

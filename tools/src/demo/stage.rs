@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::{AvatarApi, CreateSession};
 use voxline_protocol::plivo::PlivoCallerConfig;
 use voxline_protocol::slng::Service;
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{AgentEvent, Avatar, AvatarConfig, Leg, Output, RetryPolicy, SessionError};
 use voxline_transport::{Connector, Endpoint};
 
@@ -120,7 +120,7 @@ pub(super) async fn play<N: Net>(
 /// An avatar that is ready when the call comes.
 async fn avatar<N: Net>(net: &N, url: &str, plan: &Plan) -> Result<Avatar, Box<dyn std::error::Error>> {
     let api = AvatarApi::new(Secret::new(AvatarSimulatorConfig::KEY)?);
-    let api = api.with_base(&url.replacen("ws", "http", 1))?;
+    let api = api.with_base(BaseUrl::parse(url)?);
     let retry = RetryPolicy::default().with_seed(plan.seed).with_max_attempts(6);
     let config = AvatarConfig::new(CreateSession::revision_a("avat_demo")).with_retry(retry);
     let dialling = net.clone();

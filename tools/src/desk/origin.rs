@@ -43,12 +43,10 @@ pub(super) fn asked_host(request: &Request<Bytes>) -> Option<&str> {
 
 /// Whether a host, with or without a port, is this machine by name.
 pub(super) fn is_loopback(host: &str) -> bool {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    let bare = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((bare, _)) => return bare.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+    // An IPv6 address has colons of its own, and stands in brackets here.
+    let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
+    let (name, rest) = host.split_at(end.unwrap_or(host.len()));
+    (rest.is_empty() || rest.starts_with(':')) && voxline_protocol::is_loopback(name)
 }
 
 #[cfg(test)]

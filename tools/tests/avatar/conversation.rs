@@ -13,9 +13,9 @@ use voxline::simulate::agenthuman::{AvatarEar, AvatarSimulator, AvatarSimulatorC
 use voxline::simulate::caller::{Caller, HeardBlock, words_of};
 use voxline::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
 use voxline::simulate::voice::{Decoder, Encoder, Tracker, VoiceFault};
-use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::{AvatarApi, AvatarEvent};
 use voxline_protocol::plivo::PlivoCallerConfig;
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{
     AgentEvent, Avatar, AvatarConfig, AvatarNotice, ConversationEvent, Output, RetryPolicy,
 };
@@ -48,7 +48,7 @@ impl Stage {
         let (acceptor, slng) = net.listen("slng").await.unwrap();
         world.spawn(async move { gateway.serve(acceptor).await });
 
-        let (acceptor, url) = net.listen("127.0.0.1").await.unwrap();
+        let (acceptor, url) = net.listen("avatars").await.unwrap();
         let ear = Arc::new(Mutex::new(AvatarEar::default()));
         let listening = Arc::clone(&ear);
         let service =
@@ -58,7 +58,7 @@ impl Stage {
         let serving = service.clone();
         world.spawn(async move { serving.serve(acceptor).await });
         let api = AvatarApi::new(Secret::new(AvatarSimulatorConfig::KEY).unwrap());
-        let api = api.with_base(&url.replace("ws://", "http://")).unwrap();
+        let api = api.with_base(BaseUrl::parse(&url).unwrap());
         let dialling = net.clone();
         let connect = move |endpoint| dialling.connector(endpoint);
         let avatar = Avatar::open(net.requester(), connect, api, config).await.unwrap();

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use voxline::lobby::{Lobby, LobbyLimits};
 use voxline::simulate::agenthuman::AvatarSimulatorConfig;
 use voxline_protocol::agenthuman::{AvatarApi, AvatarQuirk};
-use voxline_protocol::{Message, Secret};
+use voxline_protocol::{BaseUrl, Message, Secret};
 use voxline_transport::{Connector, Endpoint, Incoming};
 
 use crate::{Bench, revision_a};
@@ -20,7 +20,7 @@ const TOKEN: &str = "a-token-of-our-own-backend";
 
 fn lobby(bench: &Bench, limits: LobbyLimits) -> Lobby {
     let key = Secret::new(AvatarSimulatorConfig::KEY).unwrap();
-    let api = AvatarApi::new(key).with_base("http://127.0.0.1").unwrap();
+    let api = AvatarApi::new(key).with_base(BaseUrl::parse("http://127.0.0.1").unwrap());
     Lobby::new(bench.network.clone(), api, revision_a(), Secret::new(TOKEN).unwrap(), limits)
 }
 

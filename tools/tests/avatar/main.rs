@@ -22,10 +22,10 @@ use http::Request;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use voxline::simulate::agenthuman::{AvatarSimulator, AvatarSimulatorConfig};
-use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::{
     AvatarApi, AvatarEvent, AvatarQuirk, AvatarServerEvent, CreateSession, RoomAccess, SpeechReport,
 };
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{Avatar, AvatarConfig, AvatarError, AvatarNotice, RetryPolicy};
 use voxline_transport::memory::Network;
 use voxline_transport::{Endpoint, Requester};
@@ -69,7 +69,7 @@ impl Bench {
 
     async fn open(&self, config: AvatarConfig) -> Result<Avatar, AvatarError> {
         let key = Secret::new(AvatarSimulatorConfig::KEY).unwrap();
-        let api = AvatarApi::new(key).with_base("http://127.0.0.1").unwrap();
+        let api = AvatarApi::new(key).with_base(BaseUrl::parse("http://127.0.0.1").unwrap());
         let network = self.network.clone();
         let connect = move |endpoint| network.connector(endpoint);
         Avatar::open(self.network.clone(), connect, api, config).await
@@ -114,7 +114,7 @@ fn revision_a() -> AvatarConfig {
 fn revision_b() -> AvatarConfig {
     let room = RoomAccess::livekit("wss://rooms.example", Secret::new("token").unwrap());
     AvatarConfig::new(CreateSession::revision_b("avat_1", room))
-        .with_socket_url("ws://127.0.0.1")
+        .with_socket_url(BaseUrl::parse("ws://127.0.0.1").unwrap())
         .with_retry(retry())
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use voxline::simulate::agenthuman::AvatarSimulatorConfig;
-use voxline_protocol::Secret;
 use voxline_protocol::agenthuman::{AvatarQuirk, CreateSession, RoomAccess};
 use voxline_protocol::daily::{DailyApi, RoomEvent, RoomVerdict};
+use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{Avatar, AvatarConfig, AvatarNotice};
 
 use crate::{Bench, accounts, retry, revision_a, speech};
@@ -14,9 +14,10 @@ use crate::{Bench, accounts, retry, revision_a, speech};
 /// Revision B in a room of ours, for which Daily is asked.
 fn watched(daily_key: &str) -> AvatarConfig {
     let room = RoomAccess::daily("https://mine.daily.co/demo-room", Secret::new(TOKEN).unwrap());
-    let daily = DailyApi::new(Secret::new(daily_key).unwrap()).with_base("http://127.0.0.1").unwrap();
+    let daily =
+        DailyApi::new(Secret::new(daily_key).unwrap()).with_base(BaseUrl::parse("http://127.0.0.1").unwrap());
     AvatarConfig::new(CreateSession::revision_b("avat_1", room))
-        .with_socket_url("ws://127.0.0.1")
+        .with_socket_url(BaseUrl::parse("ws://127.0.0.1").unwrap())
         .with_retry(retry())
         .with_daily(daily)
 }

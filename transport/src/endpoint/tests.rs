@@ -99,3 +99,36 @@ proptest! {
         let _ = endpoint.request();
     }
 }
+
+/// The endpoint with a key, in every way there is to give one.
+fn with_a_key(url: &str) -> [Endpoint; 5] {
+    let plain = || Endpoint::parse(url).unwrap();
+    [
+        plain().with_bearer(key()),
+        plain().with_token(key()),
+        plain().with_secret_header("x-mine", key()).unwrap(),
+        plain().with_header("x-api-key", "k").unwrap(),
+        plain().with_header("authorization", "Basic bWU6aw==").unwrap(),
+    ]
+}
+
+#[test]
+fn a_key_goes_to_another_machine_encrypted_or_not_at_all() {
+    let none = HeaderMap::new();
+    for endpoint in ["ws://api.example.com/", "http://10.0.0.1:8080/"].into_iter().flat_map(with_a_key) {
+        let error = endpoint.check_cleartext(&none).unwrap_err();
+        assert_eq!(error.code().as_str(), "transport/cleartext", "{endpoint:?}");
+        assert_eq!(error.retry(), crate::Retry::Never, "{endpoint:?}");
+    }
+    let encrypted = ["wss://api.example.com/", "https://10.0.0.1/"];
+    let here = ["ws://127.0.0.1:1/", "ws://speech.localhost/", "http://[::1]/"];
+    for endpoint in encrypted.into_iter().chain(here).flat_map(with_a_key) {
+        assert!(endpoint.check_cleartext(&none).is_ok(), "{endpoint:?}");
+    }
+    let (plain, mut own) = (Endpoint::parse("http://api.example.com/").unwrap(), HeaderMap::new());
+    assert!(plain.check_cleartext(&own).is_ok(), "nothing is told");
+    insert_secret(&mut own, AUTHORIZATION, "Bearer k");
+    assert!(plain.check_cleartext(&own).is_err(), "a request's own login");
+    let signed = plain.with_header("x-plivo-signature-v3", "abc").unwrap();
+    assert!(signed.check_cleartext(&none).is_ok(), "a signature holds no key");
+}

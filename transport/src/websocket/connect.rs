@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -81,6 +81,7 @@ impl WebSocketConnector {
     }
 
     async fn dial(&self) -> Result<WebSocket, TransportError> {
+        self.endpoint.check_cleartext(&HeaderMap::new())?;
         let deadline = Deadline::new(self.config.connect_timeout, self.config.stage_timeouts);
         let io = self.dialer.open(&deadline, &self.endpoint, self.config.no_delay).await?;
         let (io, early) = deadline.run(ConnectStage::Upgrade, self.ask(io)).await?;

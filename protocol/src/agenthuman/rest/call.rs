@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use serde_json::Value;
 
 use super::time::parse_utc;
 use super::{ApiError, AvatarApi, SessionInfo};
-use crate::Dice;
+use crate::{Dice, is_loopback};
 
 /// A call to the service as a value: it says what to send and when, and takes what came back.
 ///
@@ -251,24 +251,14 @@ impl AvatarCall {
     }
 }
 
-/// Whether the socket may be dialled there: TLS, or this machine.
-fn is_dialable(uri: &str) -> bool {
-    let host_of = |rest: &str| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = match authority.strip_prefix('[') {
-            Some(rest) => rest.split(']').next(),
-            None => authority.split(':').next(),
-        };
-        host.unwrap_or_default().to_owned()
-    };
-    match (uri.strip_prefix("wss://"), uri.strip_prefix("ws://")) {
-        (Some(rest), _) => !host_of(rest).is_empty(),
-        (None, Some(rest)) => {
-            let host = host_of(rest);
-            let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-            host == "localhost" || is_loopback
-        }
-        (None, None) => false,
+/// Whether the socket, which is told the session's secret, may be dialled there: TLS, or this machine.
+pub(super) fn is_dialable(uri: &str) -> bool {
+    let Ok(uri) = uri.parse::<Uri>() else { return false };
+    let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return false };
+    match uri.scheme_str() {
+        Some("wss") => true,
+        Some("ws") => is_loopback(host),
+        Some(_) | None => false,
     }
 }
 
@@ -305,6 +295,7 @@ mod tests {
             ("wss://gpu-3.agenthuman.com/s/1", true),
             ("ws://127.0.0.1:8080/s/1", true),
             ("ws://localhost/", true),
+            ("ws://gpu.localhost/s/1", true),
             ("ws://[::1]:9/", true),
             ("ws://gpu-3.agenthuman.com/", false),
             ("ws://localhost.evil.com/", false),

@@ -12,7 +12,7 @@ use crate::Code;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ApiError {
-    /// An address that cannot be dialled, from the start call or the configuration.
+    /// The start call's address cannot be dialled.
     #[error("`{uri}` cannot be dialled; an address has a scheme and a host, and TLS off this machine")]
     BadAddress {
         /// What it was.

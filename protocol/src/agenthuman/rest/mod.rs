@@ -16,8 +16,7 @@ pub use self::desk::{AvatarDesk, AvatarDeskConfig};
 pub use self::error::ApiError;
 pub use self::session::SessionInfo;
 use super::{AspectRatio, Preflight, Revision, RoomAccess, RoomPlan};
-use crate::Secret;
-use crate::address::is_base;
+use crate::{BaseUrl, Secret};
 
 /// Where the REST service is, and the key for it.
 ///
@@ -34,7 +33,7 @@ use crate::address::is_base;
 /// ```
 #[derive(Debug, Clone)]
 pub struct AvatarApi {
-    base: String,
+    base: BaseUrl,
     key: Secret,
     seed: u64,
 }
@@ -43,16 +42,19 @@ impl AvatarApi {
     /// The vendor's public service.
     #[must_use]
     pub fn new(key: Secret) -> Self {
-        Self { base: "https://api.agenthuman.com".to_owned(), key, seed: 0 }
+        Self { base: BaseUrl::known("https://api.agenthuman.com"), key, seed: 0 }
     }
 
     /// The same at another address, a simulator's for example.
-    ///
-    /// # Errors
-    /// It is not an address: scheme and host, `https://api.agenthuman.com` for example.
-    pub fn with_base(self, base: &str) -> Result<Self, ApiError> {
-        let base = base.trim_end_matches('/').to_owned();
-        if is_base(&base) { Ok(Self { base, ..self }) } else { Err(ApiError::BadAddress { uri: base }) }
+    #[must_use]
+    pub fn with_base(self, base: BaseUrl) -> Self {
+        Self { base, ..self }
+    }
+
+    /// Where the vendor's public socket is in revision B; in A the start call says it for each session.
+    #[must_use]
+    pub fn socket_url() -> BaseUrl {
+        BaseUrl::known("wss://wss.agenthuman.com")
     }
 
     /// The same with another seed for the jitter between polls. Default 0.
@@ -64,7 +66,7 @@ impl AvatarApi {
     /// The address in front of every path, without a slash at the end.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        self.base.as_str()
     }
 
     /// What can be checked of `session` before it is created; the room of revision A comes later.

@@ -6,6 +6,7 @@ use http::Response;
 use serde_json::Value;
 
 use super::ApiError;
+use super::call::is_dialable;
 use super::time::parse_utc;
 use crate::Secret;
 use crate::agenthuman::{AvatarSession, HostedStatus, Revision, RoomAccess, VideoSize};
@@ -26,7 +27,7 @@ pub struct SessionInfo {
     pub room: Option<RoomAccess>,
     /// When the session ends by itself; `None` is never.
     pub expiration: Option<SystemTime>,
-    /// An address for the socket, in case the answer has one.
+    /// An address for the socket, in case the answer has one that the secret can be told to: with TLS, or on this machine.
     pub ws_uri: Option<String>,
     /// How many more sessions may run at once, where the answer says it.
     pub available: Option<u64>,
@@ -68,7 +69,7 @@ impl SessionInfo {
             secret: secret.and_then(|secret| Secret::new(secret).ok()),
             room: read_room(&session["daily_room"]),
             expiration: text("expiration").and_then(parse_utc),
-            ws_uri: text("ws_uri").map(str::to_owned),
+            ws_uri: text("ws_uri").filter(|uri| is_dialable(uri)).map(str::to_owned),
             available: usage["concurrency"]["available"].as_u64(),
             minutes_left: usage["minutes"]["total_remaining"].as_f64(),
         })
