@@ -17,8 +17,45 @@ pub(crate) const SECOND_SENTENCE: usize = 43_007;
 
 /// The shipped speech through the telephone's band, at 8 kHz.
 pub(crate) fn telephone() -> Vec<f32> {
-    static SPEECH: LazyLock<Vec<f32>> = LazyLock::new(|| decimate(&band_pass(&wideband(), 16_000.0)));
+    static SPEECH: LazyLock<Vec<f32>> = LazyLock::new(|| over_the_telephone(&wideband()));
     SPEECH.clone()
+}
+
+/// Six talkers at 16 kHz: each sentence of the shipped speech as it is, played slower, as a larger head sounds, and
+/// faster, as a smaller one does. Pitch, formants and pace move together.
+pub(crate) fn talkers() -> Vec<(String, Vec<f32>)> {
+    let speech = wideband();
+    let (first, second) = speech.split_at(SECOND_SENTENCE);
+    let sentences = [("first", first), ("second", second)];
+    let spoken = |speed: f32| {
+        sentences
+            .map(|(name, sentence)| (format!("the {name} sentence at {speed}"), played_at(sentence, speed)))
+    };
+    [0.8, 1.0, 1.25].into_iter().flat_map(spoken).collect()
+}
+
+/// `samples` played at `speed` times their rate, by a windowed sinc of 32 samples.
+pub(crate) fn played_at(samples: &[f32], speed: f32) -> Vec<f32> {
+    // What comes to lie above the band is left out before it does.
+    let cutoff = 0.5 * (1.0 / speed).min(1.0);
+    (0..(samples.len() as f32 / speed) as usize)
+        .map(|n| {
+            let at = n as f32 * speed;
+            let (middle, shift) = (at as isize, at.fract());
+            let taken = (-15..=16_isize).map(|k| {
+                let x = k as f32 - shift;
+                let window = 0.5 + 0.5 * (TAU / 2.0 * x / 17.0).cos();
+                let sinc = if x == 0.0 { 2.0 * cutoff } else { (TAU * cutoff * x).sin() / (TAU / 2.0 * x) };
+                sinc * window * usize::try_from(middle + k).ok().and_then(|k| samples.get(k)).unwrap_or(&0.0)
+            });
+            taken.sum()
+        })
+        .collect()
+}
+
+/// What a telephone makes of sound at 16 kHz: its band, at 8 kHz.
+pub(crate) fn over_the_telephone(samples: &[f32]) -> Vec<f32> {
+    decimate(&band_pass(samples, 16_000.0))
 }
 
 /// 300 to 3400 Hz, by a windowed sinc of 20 ms.
@@ -56,6 +93,18 @@ pub(crate) fn rms(samples: &[f32]) -> f32 {
     (samples.iter().map(|x| x * x).sum::<f32>() / samples.len() as f32).sqrt()
 }
 
+/// How sharply the waveform bends at each sample but the first and the last, as the second difference: what an edge
+/// does, and a wave hardly.
+pub(crate) fn bends(samples: &[f32]) -> Vec<f32> {
+    samples.windows(3).map(|three| (three[0] - 2.0 * three[1] + three[2]).abs()).collect()
+}
+
+/// The value that a `share` of all are not above.
+pub(crate) fn percentile(mut values: Vec<f32>, share: f32) -> f32 {
+    values.sort_by(f32::total_cmp);
+    values[((values.len() - 1) as f32 * share) as usize]
+}
+
 /// A small seeded generator (xorshift64*), so that every run hears the same noise.
 pub(crate) struct Noise(u64);
 
@@ -70,6 +119,11 @@ impl Noise {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// Any whole number under `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (((self.white() + 1.0) / 2.0 * limit as f32) as usize).min(limit - 1)
     }
 
     /// Pink noise: white through Paul Kellet's filter, -3 dB an octave within 0.05 dB above 0.0005 of the rate.

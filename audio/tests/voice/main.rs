@@ -2,6 +2,7 @@
 
 mod denoise;
 mod detect;
+mod fade;
 mod loudness;
 mod playout;
 mod properties;

@@ -5,22 +5,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use voxline_audio::{Concealer, FrameSpec, JitterBuffer, JitterBufferConfig, Playout, SampleRate};
 
-use crate::speech::{self, Noise};
+use crate::speech::{self, Noise, bends, percentile};
 
 const FRAME: Duration = Duration::from_millis(20);
 
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-/// How sharply the waveform bends at each sample: what an ear hears of a click.
-fn bends(samples: &[f32]) -> Vec<f32> {
-    samples.windows(3).map(|w| (w[0] - 2.0 * w[1] + w[2]).abs()).collect()
-}
-
-fn percentile(mut values: Vec<f32>, share: f32) -> f32 {
-    values.sort_by(f32::total_cmp);
-    values[((values.len() - 1) as f32 * share) as usize]
 }
 
 #[test]
