@@ -42,6 +42,15 @@ impl SlowMinimum {
         least
     }
 
+    /// Every value so far is `by` more than it was when it came.
+    pub(crate) fn shift(&mut self, by: f32) {
+        for slot in &mut self.slots {
+            *slot += by;
+        }
+        self.past += by;
+        self.current += by;
+    }
+
     /// Forgets every value.
     pub(crate) fn reset(&mut self) {
         self.slots = [f32::INFINITY; SLOTS];

@@ -41,6 +41,8 @@ pub struct JitterBuffer {
     config: JitterBufferConfig,
     queue: Queue,
     state: State,
+    /// Samples that came together the last time.
+    last_push: usize,
     lateness: Lateness,
     /// The least that waited after a pull, over the last seconds.
     slack: SlowMinimum,
@@ -60,7 +62,8 @@ pub struct JitterBuffer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JitterBufferConfig {
     /// Sound that waits before playing starts, and starts again after a starve. Default 200 ms. Less starts sooner
-    /// and starves at the first hiccup; more delays every answer.
+    /// and starves at the first hiccup; more delays every answer. It is never less
+    /// than the [`target`](JitterBuffer::target), a frame and what is pushed at a time.
     pub prebuffer: Duration,
     /// How long the first sound may wait for the prebuffer to fill. Default 400 ms. A short word alone never fills
     /// it, and must be heard all the same.
@@ -193,6 +196,7 @@ impl JitterBuffer {
             config,
             queue: Queue::new(capacity.max(spec.samples()), pitch.longest()),
             state: State::Idle,
+            last_push: 0,
             lateness: Lateness::new(),
             slack: SlowMinimum::new(slack_pulls(spec)),
             slack_now: 0,
@@ -215,6 +219,7 @@ impl JitterBuffer {
         self.stats.pushed += taken as u64;
         self.stats.refused += (samples.len() - taken) as u64;
         if taken > 0 {
+            self.last_push = taken;
             self.lateness.arrived(now, self.spec.rate().duration_of(taken as u64));
             self.state = match self.state {
                 State::Idle => State::Filling { since: now, ended: false },
@@ -245,7 +250,7 @@ impl JitterBuffer {
         assert_eq!(frame.len(), self.spec.samples(), "a frame here is {} samples", self.spec.samples());
         if let State::Filling { since, ended } = self.state
             && (ended
-                || self.queue.len() >= samples_in(self.spec, self.config.prebuffer)
+                || self.queue.len() >= self.enough_to_start()
                 || now.saturating_duration_since(since) >= self.config.max_wait)
         {
             self.state = State::Playing { ended };
@@ -324,6 +329,14 @@ impl JitterBuffer {
         self.stats
     }
 
+    /// The prebuffer, or what leaves the target waiting after each frame until as much comes again as came last.
+    fn enough_to_start(&self) -> usize {
+        let prebuffer = samples_in(self.spec, self.config.prebuffer);
+        let waiting =
+            samples_in(self.spec, self.target()) + self.spec.samples() + self.last_push.min(prebuffer);
+        prebuffer.max(waiting).min(self.queue.capacity())
+    }
+
     fn play(&mut self, ended: bool, frame: &mut [f32]) -> Playout {
         if !ended || self.queue.len() > samples_in(self.spec, self.target()) {
             self.bend_time();
@@ -378,13 +391,11 @@ impl JitterBuffer {
         if ahead {
             self.queue.drop_period(period.samples);
             self.stats.removed += period.samples as u64;
+            self.slack.shift(-(period.samples as f32));
         } else {
             self.queue.repeat_period(period.samples);
             self.stats.repeated += period.samples as u64;
-            // What waited before was less; only what waits from now on tells whether it is enough.
-            self.slack.reset();
-            self.slack_now = target;
-            self.observed = 0;
+            self.slack.shift(period.samples as f32);
         }
     }
 

@@ -80,6 +80,10 @@ impl Queue {
         self.tail - self.head
     }
 
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     fn move_to_front(&mut self) {
         self.samples.copy_within(self.head..self.tail, self.reserve);
         self.tail = self.reserve + self.len();

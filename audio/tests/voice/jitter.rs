@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use voxline_audio::{FrameSpec, JitterBuffer, JitterBufferConfig, Playout};
+use voxline_audio::{FrameDuration, FrameSpec, JitterBuffer, JitterBufferConfig, Playout, SampleRate};
 
 use crate::speech::{self, Noise, bends, percentile};
 
@@ -69,6 +69,75 @@ fn catching_up_leaves_no_click_and_the_voice_its_level() {
     assert!(db.abs() < 1.0, "{db} dB");
 }
 
+/// What `bent` sounds like beside the vowel it was made of: pitch and level as ratios, and the sharpest bend.
+fn beside(bent: &[f32], vowel: &[f32]) -> (f32, f32, f32) {
+    let pitch = |sound: &[f32]| {
+        // The first harmonic is the loudest: the wave rises through zero once a period.
+        let rises = sound.windows(2).filter(|two| two[0] < 0.0 && two[1] >= 0.0).count();
+        rises as f32 / sound.len() as f32
+    };
+    let sharpest = |sound: &[f32]| bends(sound).into_iter().fold(0.0, f32::max);
+    (pitch(bent) / pitch(vowel), speech::rms(bent) / speech::rms(vowel), sharpest(bent) / sharpest(vowel))
+}
+
+#[test]
+fn time_is_bent_and_neither_pitch_nor_level_are() {
+    let calm: fn(usize) -> Duration = |_| Duration::ZERO;
+    let hiccups: fn(usize) -> Duration = |n| millis(if n % 20 == 19 { 160 } else { 0 });
+    let config = JitterBufferConfig::default().with_comfort_noise(false);
+    for pitch_hz in [85.3_f32, 137.7, 211.9, 340.1] {
+        let wave = |n: usize| {
+            let turn = std::f32::consts::TAU * (pitch_hz / 8_000.0 * n as f32).fract();
+            0.3 * turn.sin() + 0.15 * (2.0 * turn).sin() + 0.1 * (3.0 * turn + 1.0).sin()
+        };
+        let vowel: Vec<f32> = (0..80_000).map(wave).collect();
+        for (name, config, late) in [
+            ("faster", config.with_prebuffer(millis(1_000)).with_max_wait(millis(2_000)), calm),
+            ("slower", config.with_target(millis(160), millis(160)), hiccups),
+        ] {
+            let mut buffer = JitterBuffer::new(FrameSpec::PHONE, config);
+            let (heard, held) = play(&mut buffer, &vowel, late, 480);
+            let begins = held.iter().position(|p| *p == Playout::Voice).unwrap();
+            let stats = buffer.stats();
+            let bent = if name == "faster" { stats.removed } else { stats.repeated };
+            assert!(bent > 480, "{pitch_hz} Hz: {name} by only {bent} samples, {stats:?}");
+            assert_eq!(stats.starves, 0);
+            // Its first 10 ms rise out of silence.
+            let (pitch, level, bend) = beside(&heard[begins * 160 + 80..], &vowel);
+            assert!((pitch - 1.0).abs() < 0.005, "{pitch_hz} Hz: {name}, the pitch became {pitch} of it");
+            assert!((level - 1.0).abs() < 0.03, "{pitch_hz} Hz: {name}, the level became {level} of it");
+            assert!(bend < 1.2, "{pitch_hz} Hz: {name}, bent {bend} times as sharply");
+        }
+    }
+}
+
+/// In a pause a period can go with every frame. Two went where there was room for one, when messages are longer than
+/// frames and what waits goes up and down.
+#[test]
+fn catching_up_in_a_pause_stops_at_the_target() {
+    let spec = FrameSpec::new(SampleRate::Hz8000, FrameDuration::Ms10).unwrap();
+    let (start, mut frame) = (Instant::now(), [0.0; 80]);
+    // As quiet as a pause is, with as long a period as is found.
+    let hum = |from: usize| -> [f32; 160] {
+        std::array::from_fn(|n| 0.002 * (std::f32::consts::TAU * ((from + n) as f32 / 119.0).fract()).sin())
+    };
+    for prebuffer in 200..400 {
+        let config = JitterBufferConfig::default().with_prebuffer(millis(prebuffer));
+        let mut buffer = JitterBuffer::new(spec, config);
+        let mut least = usize::MAX;
+        for n in 0..400 {
+            let now = start + spec.duration() * n;
+            if n % 2 == 0 {
+                buffer.push(now, &hum(n as usize * 80));
+            }
+            buffer.pull(now, &mut frame);
+            least = least.min(if n < 100 { usize::MAX } else { buffer.buffered() });
+        }
+        // What is kept waiting, and a frame; a message and a longest period may be more.
+        assert!((560..=560 + 160 + 120).contains(&least), "{prebuffer} ms at first: {least} samples wait");
+    }
+}
+
 #[test]
 fn a_line_that_grows_late_is_waited_for() {
     let voice: Vec<f32> = speech::telephone().repeat(6);
@@ -83,14 +152,18 @@ fn a_line_that_grows_late_is_waited_for() {
 
 #[test]
 fn after_a_starve_it_waits_for_the_prebuffer_again() {
-    let voice = speech::telephone();
-    let mut buffer = JitterBuffer::new(FrameSpec::PHONE, JitterBufferConfig::default());
-    let late = |n: usize| millis(if n >= 50 { 600 } else { 0 });
-    let (_, held) = play(&mut buffer, &voice, late, 200);
-    let starve = held.iter().position(|p| *p == Playout::Starved).unwrap();
-    let again = starve + held[starve..].iter().position(|p| *p == Playout::Voice).unwrap();
-    // Message 50 comes in frame 80; 200 ms of sound are there in frame 89.
-    assert!((88..=90).contains(&again), "starved in frame {starve}, playing again in frame {again}");
+    // Message 50 comes in frame 80 and 200 ms of sound are there in frame 89. Where that much lateness is believed, the
+    // target takes the place of the prebuffer, and with it come a frame and a message.
+    for (most, expected) in [(60, 89), (200, 91)] {
+        let config = JitterBufferConfig::default().with_target(millis(60), millis(most));
+        let mut buffer = JitterBuffer::new(FrameSpec::PHONE, config);
+        let late = |n: usize| millis(if n >= 50 { 600 } else { 0 });
+        let (_, held) = play(&mut buffer, &speech::telephone(), late, 200);
+        let starve = held.iter().position(|p| *p == Playout::Starved).unwrap();
+        let again = starve + held[starve..].iter().position(|p| *p == Playout::Voice).unwrap();
+        assert_eq!(again, expected, "starved in frame {starve}, at most {most} ms kept waiting");
+        assert!(held[starve + 1..again].iter().all(|p| *p == Playout::Waiting));
+    }
 }
 
 #[test]
@@ -147,6 +220,11 @@ fn gaps_sound_like_the_line() {
     assert_eq!(held.last(), Some(&Playout::Waiting));
     let db = 20.0 * (speech::rms(&heard[160 * 130..]) / speech::rms(&line)).log10();
     assert!(db.abs() < 3.0, "the gap is {db} dB off the line");
+}
+
+/// From nothing to all but a thousandth; either end often.
+fn share_up_to_all() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(0.999), 0.0..0.999]
 }
 
 #[derive(Debug, Clone)]
@@ -209,12 +287,73 @@ proptest! {
         }
     }
 
-    /// Lateness that stays under what is kept waiting never starves.
+    /// Sound before a clear is above zero and sound after it below, or the other way round: whatever came when, no sample
+    /// of the wrong sign is played.
     #[test]
-    fn lateness_under_the_target_never_starves(late in prop::collection::vec(0..60u64, 400)) {
-        let voice: Vec<f32> = speech::telephone().repeat(2);
-        let mut buffer = JitterBuffer::new(FrameSpec::PHONE, JitterBufferConfig::default());
-        let _ = play(&mut buffer, &voice[..64_000], |n| millis(late[n]), 400);
-        prop_assert_eq!(buffer.stats().starves, 0);
+    fn nothing_stale_is_heard_after_a_clear(steps in steps()) {
+        let config = JitterBufferConfig::default().with_capacity(millis(500)).with_comfort_noise(false);
+        let mut buffer = JitterBuffer::new(FrameSpec::PHONE, config);
+        let mut noise = Noise::new(6);
+        let (mut now, mut sign) = (Instant::now(), 1.0);
+        for step in steps {
+            match step {
+                Step::Wait(ms) => now += millis(ms),
+                Step::Push(length) => {
+                    let samples: Vec<f32> = (0..length).map(|_| sign * (0.5 + 0.3 * noise.white())).collect();
+                    buffer.push(now, &samples);
+                }
+                Step::Pull => {
+                    let mut frame = [f32::NAN; 160];
+                    let _ = buffer.pull(now, &mut frame);
+                    prop_assert!(frame.iter().all(|x| x * sign >= 0.0), "{:?} where the sign is {}", frame, sign);
+                }
+                Step::End => buffer.end(),
+                Step::Clear => {
+                    buffer.clear();
+                    sign = -sign;
+                }
+                Step::Cut => {
+                    let mut tail = [0.0; 240];
+                    buffer.cut(&mut tail);
+                    prop_assert!(tail.iter().all(|x| x * sign >= 0.0));
+                    sign = -sign;
+                }
+            }
+        }
+    }
+
+    /// Messages of any length, each later than it is due by less than the target: none is missed, whatever the line
+    /// seemed to be like before.
+    #[test]
+    fn lateness_under_the_target_never_starves(
+        target in prop_oneof![Just(200), 20..=200_u64],
+        duration in prop::sample::select(vec![FrameDuration::Ms10, FrameDuration::Ms20, FrameDuration::Ms40, FrameDuration::Ms60]),
+        message in prop::sample::select(vec![80_usize, 160, 320, 480]),
+        lateness in prop::collection::vec(share_up_to_all(), 2_000),
+        spells in prop::collection::vec(share_up_to_all(), 20),
+    ) {
+        let Some(spec) = FrameSpec::new(SampleRate::Hz8000, duration) else { unreachable!("8 kHz has every frame") };
+        let config = JitterBufferConfig::default().with_target(millis(target), millis(target.max(200)));
+        let mut buffer = JitterBuffer::new(spec, config);
+        let voice: Vec<f32> = speech::telephone().repeat(4);
+        let start = Instant::now();
+        let spoken = SampleRate::Hz8000.duration_of(message as u64);
+        let late = |n: usize| millis(target).mul_f64(lateness[n % 2_000] * spells[n / 100 % 20]);
+        // Messages overtake nothing, and one that is complete is sent at once.
+        let arrivals = (0..).scan(start, |due, n| {
+            *due = (*due).max(start + spoken * (n as u32 + 1) + late(n));
+            Some(*due)
+        });
+        let mut arrivals = voice.chunks_exact(message).zip(arrivals).peekable();
+        let mut frame = vec![0.0; spec.samples()];
+        for n in 0..20_000 / duration.millis() {
+            let now = start + spec.duration() * n;
+            while let Some((message, due)) = arrivals.next_if(|(_, due)| *due <= now) {
+                prop_assert_eq!(buffer.push(due, message), message.len());
+            }
+            let held = buffer.pull(now, &mut frame);
+            prop_assert!(held != Playout::Starved, "starved in frame {}", n);
+        }
+        prop_assert!(buffer.is_playing());
     }
 }
