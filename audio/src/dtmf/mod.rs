@@ -2,6 +2,7 @@
 
 mod detector;
 mod generator;
+mod spectrum;
 
 pub use detector::{DtmfDetector, DtmfEvent};
 pub use generator::DtmfGenerator;
