@@ -181,7 +181,7 @@ impl<R: Responder> Agent<R> {
                     AvatarNext::Room => {}
                 },
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
-                (turn, piece) = next_piece(&mut self.reply) => self.on_reply(turn, piece),
+                (turn, piece) = next_piece(&mut self.reply), if self.conversation.takes_reply() => self.on_reply(turn, piece),
                 Some(say) = self.says.recv(), if self.voice.is_up() => self.input(ConversationInput::Say(say)),
                 level = next_level(&mut self.degraded) => self.on_degraded(level),
                 () = self.handle.ended(), if self.voice.is_up() => return Ok(()),

@@ -6,7 +6,7 @@ use voxline_protocol::UtteranceId;
 
 use super::timer::Timer;
 use super::turn::Marks;
-use super::utterances::{Interrupted, Kind};
+use super::utterances::{Interrupted, Kind, Utterance};
 use super::{BargeInPattern, Conversation, ConversationAction, ConversationEvent, Floor, Say, TurnId};
 
 impl Conversation {
@@ -14,10 +14,11 @@ impl Conversation {
         if !self.answers(turn) {
             return;
         }
-        self.timers.set(Timer::Reply, now + self.config.reply_timeout);
+        // Set anew below, if more is asked for.
+        self.timers.stop(Timer::Reply);
         self.timers.stop(Timer::Filler);
         self.marks.first_words(now);
-        self.add_words(text, false);
+        self.sentences.push(text);
         self.speak_next(now);
     }
 
@@ -25,10 +26,8 @@ impl Conversation {
         if !self.answers(turn) {
             return;
         }
-        self.timers.stop(Timer::Reply);
         self.timers.stop(Timer::Filler);
         self.reply_done = true;
-        self.add_rest(false);
         self.speak_next(now);
         self.end_turn_if_heard(now);
     }
@@ -51,8 +50,8 @@ impl Conversation {
         self.begin_turn();
         self.marks = Marks::default();
         self.reply_done = true;
-        self.add_words(&say.text, say.protected);
-        self.add_rest(say.protected);
+        self.protected = say.protected;
+        self.sentences.push(&say.text);
         self.speak_next(now);
         self.end_turn_if_heard(now);
     }
@@ -86,31 +85,38 @@ impl Conversation {
         }
     }
 
-    fn add_words(&mut self, text: &str, protected: bool) {
-        self.sentences.push(text);
-        while let Some(sentence) = self.sentences.next_whole() {
-            self.add_sentence(sentence, protected);
-        }
-    }
-
-    fn add_rest(&mut self, protected: bool) {
-        if let Some(rest) = self.sentences.take_rest() {
-            self.add_sentence(rest, protected);
-        }
-    }
-
-    fn add_sentence(&mut self, sentence: String, protected: bool) {
-        let protected = protected || self.config.barge_in.protects(&sentence);
-        self.utterances.add(sentence, if protected { Kind::Protected } else { Kind::Plain });
-    }
-
-    /// Hands the next sentence over once the one before it is made, and not too far ahead of the caller's ear.
+    /// Hands the next sentence over once the one before it is made, and not too far ahead of the caller's ear; and
+    /// waits for the responder only while its words are taken.
     fn speak_next(&mut self, now: Instant) {
+        self.cut_sentences();
         let unheard = self.utterances.unheard();
-        if self.utterances.making.is_some() || (!unheard.is_zero() && unheard >= self.config.speech_ahead) {
-            return;
+        let is_ahead = !unheard.is_zero() && unheard >= self.config.speech_ahead;
+        if self.utterances.making.is_none()
+            && !is_ahead
+            && let Some(utterance) = self.utterances.waiting.pop_front()
+        {
+            self.hand_over(now, utterance);
+            self.cut_sentences();
         }
-        let Some(utterance) = self.utterances.waiting.pop_front() else { return };
+        if !self.takes_reply() {
+            self.timers.stop(Timer::Reply);
+        } else if self.timers.get(Timer::Reply).is_none() {
+            self.timers.set(Timer::Reply, now + self.config.reply_timeout);
+        }
+    }
+
+    /// Cuts as many sentences from what the responder said as may wait; the rest stays text.
+    fn cut_sentences(&mut self) {
+        while self.utterances.waiting.len() < self.config.reply_ahead.max(1) {
+            let whole = self.sentences.next_whole();
+            let rest = || if self.reply_done { self.sentences.take_rest() } else { None };
+            let Some(sentence) = whole.or_else(rest) else { return };
+            let is_protected = self.protected || self.config.barge_in.protects(&sentence);
+            self.utterances.add(sentence, if is_protected { Kind::Protected } else { Kind::Plain });
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant, utterance: Utterance) {
         if utterance.tries == 0 {
             if utterance.kind != Kind::Filler {
                 self.marks.first_sentence(now);
@@ -230,6 +236,7 @@ impl Conversation {
     }
 
     fn end_turn_if_heard(&mut self, now: Instant) {
+        self.cut_sentences();
         if self.floor != Floor::Agent || !self.reply_done || !self.utterances.all_heard() {
             return;
         }

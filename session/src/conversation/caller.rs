@@ -162,6 +162,7 @@ impl Conversation {
         self.floor = Floor::Agent;
         self.turn = self.turn.next();
         self.reply_done = false;
+        self.protected = false;
         self.overlap = Overlap::default();
         self.utterances.begin_answer();
     }

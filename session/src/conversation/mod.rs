@@ -70,6 +70,8 @@ pub struct Conversation {
     prompts_said: usize,
     sentences: Sentences,
     reply_done: bool,
+    /// Whether all that is said in this turn must be heard to its end.
+    protected: bool,
     utterances: Utterances,
     /// Answers that were cut short, oldest first, until it is known what was heard of them.
     interrupted: VecDeque<Interrupted>,
@@ -110,6 +112,7 @@ impl Conversation {
             silences: Silences::default(),
             prompts_said: 0,
             reply_done: false,
+            protected: false,
             utterances: Utterances::default(),
             interrupted: VecDeque::new(),
             history: History::new(),
@@ -204,6 +207,14 @@ impl Conversation {
     #[must_use]
     pub fn is_answering(&self) -> bool {
         self.floor == Floor::Agent
+    }
+
+    /// Whether more of the answer is asked for: the responder is to be polled then and at no other time. While as many
+    /// sentences wait as may, it is not, and its time does not run.
+    #[must_use]
+    pub fn takes_reply(&self) -> bool {
+        let is_full = self.utterances.waiting.len() >= self.config.reply_ahead.max(1);
+        self.floor == Floor::Agent && !self.reply_done && !is_full
     }
 
     fn act(&mut self, action: ConversationAction) {

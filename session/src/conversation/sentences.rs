@@ -29,14 +29,23 @@ impl Sentences {
 
     /// The next whole sentence, if one is there.
     pub(crate) fn next_whole(&mut self) -> Option<String> {
-        let end = match self.policy {
-            FlushPolicy::Sentence => sentence_end(&self.text).or_else(|| overlong_end(&self.text)),
-            FlushPolicy::Reply => overlong_end(&self.text),
-        }?;
-        let rest = self.text.split_off(end);
-        let sentence = std::mem::replace(&mut self.text, rest);
-        // White space alone is nothing to say; look further.
-        tidy(&sentence).or_else(|| self.next_whole())
+        let mut from = 0;
+        let found = loop {
+            let text = &self.text[from..];
+            let end = match self.policy {
+                FlushPolicy::Sentence => sentence_end(text).or_else(|| overlong_end(text)),
+                FlushPolicy::Reply => overlong_end(text),
+            };
+            let Some(end) = end else { break None };
+            let sentence = tidy(&text[..end]);
+            from += end;
+            // White space alone is nothing to say; look further.
+            if sentence.is_some() {
+                break sentence;
+            }
+        };
+        self.text.drain(..from);
+        found
     }
 
     /// What is left at the end of the reply.

@@ -11,6 +11,7 @@ use super::TurnId;
 #[derive(Debug, Default)]
 pub(super) struct Utterances {
     next: UtteranceId,
+    /// At most [`reply_ahead`](super::ConversationConfig::reply_ahead), a filler and one that is made again.
     pub(super) waiting: VecDeque<Utterance>,
     /// With the speech service.
     pub(super) making: Option<Utterance>,

@@ -14,13 +14,19 @@ pub struct ConversationConfig {
     pub end_of_turn: Duration,
     /// Longest wait for the last transcript of a turn, lost links and replays included. 30 s; then what there is counts.
     pub transcript_timeout: Duration,
-    /// Longest wait for the responder's first or next words. 20 s; then the answer ends where it is.
+    /// Longest wait for the responder's first or next words, once they are asked for. 20 s; then the answer ends where
+    /// it is.
     pub reply_timeout: Duration,
     /// Longest wait for a sentence's next audio, lost links included. 20 s; then it is given up, with an event.
     pub speech_timeout: Duration,
     /// Unheard audio beyond which the next sentence is not yet made. 10 s; more costs memory, and money where a
     /// barge-in voids it, less risks a gap between sentences when the speech service is slow.
     pub speech_ahead: Duration,
+    /// Sentences that may wait for the speech service, 8; at least 1. While so many do, the responder is not asked for
+    /// more ([`Conversation::takes_reply`](super::Conversation::takes_reply)), and what it has said beyond them stays
+    /// text. More lets a responder run further ahead of a caller who may interrupt; less risks a gap between sentences
+    /// where it pauses.
+    pub reply_ahead: usize,
     /// When text goes to the speech service.
     pub flush: FlushPolicy,
     /// When and how the caller interrupts.
@@ -39,6 +45,7 @@ impl Default for ConversationConfig {
             reply_timeout: Duration::from_secs(20),
             speech_timeout: Duration::from_secs(20),
             speech_ahead: Duration::from_secs(10),
+            reply_ahead: 8,
             flush: FlushPolicy::Sentence,
             barge_in: BargeInPolicy::immediate(),
             idle: None,
@@ -52,6 +59,12 @@ impl ConversationConfig {
     #[must_use]
     pub fn with_end_of_turn(self, end_of_turn: Duration) -> Self {
         Self { end_of_turn, ..self }
+    }
+
+    /// Lets another number of sentences wait.
+    #[must_use]
+    pub fn with_reply_ahead(self, sentences: usize) -> Self {
+        Self { reply_ahead: sentences, ..self }
     }
 
     /// Uses another flush policy.
@@ -150,7 +163,7 @@ pub enum ConversationInput {
     Finalized,
     /// The call is over; whatever was heard has been told. Nothing is asked for any more, and every turn ends.
     HungUp,
-    /// The responder's next words.
+    /// The responder's next words. To be asked for while [`takes_reply`](super::Conversation::takes_reply).
     ReplyText {
         /// The turn they answer.
         turn: TurnId,

@@ -2,6 +2,7 @@
 
 mod bargein;
 mod random;
+mod reply;
 
 use std::time::Duration;
 
