@@ -319,3 +319,16 @@ fn text_without_spaces_is_cut_between_characters() {
     feed(&mut ledger, now, &settled(500, 500, 500));
     assert_eq!(ledger.take().unwrap().text, "今日はとても");
 }
+
+#[test]
+fn words_that_are_none_hold_no_memory() {
+    let now = Instant::now();
+    let mut ledger = HeardLedger::new(AudioFormat::PHONE);
+    ledger.text(ONE, "One two three four.");
+    ledger.audio(now, ONE, 16_000);
+    for until in 0..1_000 {
+        ledger.spoken(ONE, Duration::from_millis(until), if until == 500 { "One" } else { "" });
+    }
+    let entry = &ledger.utterances[0];
+    assert_eq!(entry.anchors(), 1);
+}

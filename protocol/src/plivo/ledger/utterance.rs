@@ -105,7 +105,15 @@ impl Utterance {
         // The comma behind a word is said with it.
         let rest = &self.text[end..];
         let end = end + rest.find(|c: char| c.is_whitespace() || c.is_alphanumeric()).unwrap_or(rest.len());
-        self.anchor(audio, end, true);
+        // Each takes some of the text, so that there are no more of them than it has words.
+        if end > from {
+            self.anchor(audio, end, true);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn anchors(&self) -> usize {
+        self.anchors.len()
     }
 
     pub(super) fn report(&self, format: AudioFormat, span: Span, rate: f64) -> HeardUtterance {
