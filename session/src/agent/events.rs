@@ -127,7 +127,8 @@ impl<R: Responder> Agent<R> {
     fn on_speech(&mut self, utterance: UtteranceId, audio: &[u8]) {
         let duration = self.config.speech.duration_of(audio.len());
         self.input(ConversationInput::SpeechMade { utterance, duration });
-        if self.voice.speak(now(), utterance, audio) {
+        // More of it than a sentence may have is not played.
+        if self.conversation.is_making(utterance) && self.voice.speak(now(), utterance, audio) {
             self.input(ConversationInput::SpeechSent { utterance });
         }
     }

@@ -65,8 +65,8 @@ type Observer = Box<dyn FnMut(Instant, &AgentEvent) + Send>;
 impl<R: Responder> Agent<R> {
     /// An agent over three sessions: the call, and speech both ways. They need not be connected yet.
     ///
-    /// Give the phone's machine room for all that may be made ahead of the ear, `speech_ahead` and one long sentence:
-    /// a [`max_queued`](voxline_protocol::plivo::PlivoConfig::max_queued) of a minute does for the defaults.
+    /// Give the phone's machine room for all that may be made ahead of the ear, `speech_ahead` and `sentence_limit`: a
+    /// [`max_queued`](voxline_protocol::plivo::PlivoConfig::max_queued) of a minute for the defaults.
     pub fn new(
         phone: Session<PlivoStream>,
         tts: Session<TtsClient>,

@@ -140,6 +140,9 @@ impl Conversation {
 
     pub(super) fn on_speech_made(&mut self, now: Instant, id: UtteranceId, duration: Duration) {
         let Some(utterance) = self.utterances.making(id) else { return };
+        if utterance.made + duration > self.config.sentence_limit {
+            return self.give_up_sentence(now);
+        }
         utterance.made += duration;
         if utterance.kind != Kind::Filler {
             self.marks.first_audio(now);
@@ -244,7 +247,7 @@ impl Conversation {
         for timer in [Timer::BargeIn, Timer::EndOfTurn, Timer::Resume] {
             self.timers.stop(timer);
         }
-        if std::mem::take(&mut self.paused) {
+        if self.paused.take().is_some() {
             self.act(ConversationAction::Resume { turn: self.turn });
         }
         let heard = self.utterances.take_heard();

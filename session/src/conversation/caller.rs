@@ -30,9 +30,9 @@ impl Conversation {
             }
             Floor::Agent => {
                 self.overlap.voice = Some((now.checked_sub(ago).unwrap_or(now), now));
-                if self.paused {
+                if let Some(latest) = self.paused {
                     self.timers.stop(Timer::EndOfTurn);
-                    self.timers.set(Timer::Resume, now + WORDLESS);
+                    self.timers.set(Timer::Resume, latest.min(now + WORDLESS));
                 }
                 // At once, not by a timer: a burst of late audio may hold the end of this voice too.
                 if self.config.barge_in.min_speech.is_zero() {
@@ -53,10 +53,10 @@ impl Conversation {
             Floor::Caller => self.await_end_of_turn(last_word),
             Floor::Agent => {
                 self.overlap.ended = Some(last_word);
-                if let (true, BargeInPattern::Pause { patience }) =
+                if let (Some(latest), BargeInPattern::Pause { patience }) =
                     (self.paused, self.config.barge_in.pattern)
                 {
-                    self.timers.set(Timer::Resume, last_word + patience);
+                    self.timers.set(Timer::Resume, latest.min(last_word + patience));
                     self.timers.set(Timer::EndOfTurn, last_word + self.config.end_of_turn);
                 }
             }
@@ -121,7 +121,9 @@ impl Conversation {
         // An answer to a request from before the caller went on ends nothing.
         match self.floor {
             Floor::Closing if self.finalizes == 0 => self.commit(now),
-            Floor::Agent if self.finalizes == 0 && self.paused && !self.caller_speaking => self.resume(),
+            Floor::Agent if self.finalizes == 0 && self.paused.is_some() && !self.caller_speaking => {
+                self.resume()
+            }
             Floor::Agent | Floor::Caller | Floor::Closing | Floor::Over => {}
         }
     }
@@ -180,9 +182,10 @@ impl Conversation {
         }
         if self.config.barge_in.takes_the_floor(&self.said()) {
             self.barge_in(now);
-        } else if matches!(self.config.barge_in.pattern, BargeInPattern::Pause { .. }) && self.caller_speaking
+        } else if let (BargeInPattern::Pause { patience }, true) =
+            (self.config.barge_in.pattern, self.caller_speaking)
         {
-            self.pause(now);
+            self.pause(now, patience);
         }
     }
 
@@ -217,17 +220,19 @@ impl Conversation {
         self.history.interrupt(self.turn);
         let interrupted = self.utterances.interrupt(self.turn);
         self.interrupted.push_back(interrupted);
-        if !std::mem::take(&mut self.paused) {
+        if self.paused.take().is_none() {
             self.expect_silence(now);
         }
         self.act(ConversationAction::Interrupt { turn: self.turn, pattern });
         self.settle_interrupted();
     }
 
-    fn pause(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.paused, true) {
+    fn pause(&mut self, now: Instant, patience: Duration) {
+        if self.paused.is_some() {
             return;
         }
+        // However often the noise stops and starts again.
+        self.paused = Some(now + WORDLESS + patience);
         self.timers.set(Timer::Resume, now + WORDLESS);
         self.expect_silence(now);
         self.act(ConversationAction::Pause { turn: self.turn });
@@ -236,7 +241,7 @@ impl Conversation {
 
     /// No words followed: what was paused goes on. Too few words to interrupt are answered later.
     pub(super) fn resume(&mut self) {
-        if !std::mem::take(&mut self.paused) {
+        if self.paused.take().is_none() {
             return;
         }
         self.timers.stop(Timer::Resume);

@@ -64,8 +64,8 @@ pub struct Conversation {
     partial: String,
     finalizes: u32,
     overlap: Overlap,
-    /// The agent has stopped to hear whether the caller says something.
-    paused: bool,
+    /// The agent has stopped to hear whether the caller says something, and goes on by then at the latest.
+    paused: Option<Instant>,
     silences: Silences,
     prompts_said: usize,
     sentences: Sentences,
@@ -108,7 +108,7 @@ impl Conversation {
             partial: String::new(),
             finalizes: 0,
             overlap: Overlap::default(),
-            paused: false,
+            paused: None,
             silences: Silences::default(),
             prompts_said: 0,
             reply_done: false,

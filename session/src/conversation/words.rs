@@ -22,6 +22,9 @@ pub struct ConversationConfig {
     /// Unheard audio beyond which the next sentence is not yet made. 10 s; more costs memory, and money where a
     /// barge-in voids it, less risks a gap between sentences when the speech service is slow.
     pub speech_ahead: Duration,
+    /// The most audio a sentence may have, 50 s: half as much again as the longest one (480 characters) takes to say. Of
+    /// more the rest is given up, with an event. With `speech_ahead` it bounds the audio a call can hold, in a pause too.
+    pub sentence_limit: Duration,
     /// Sentences that may wait for the speech service, 8; at least 1. While so many do, the responder is not asked for
     /// more ([`Conversation::takes_reply`](super::Conversation::takes_reply)), and what it has said beyond them stays
     /// text. More lets a responder run further ahead of a caller who may interrupt; less risks a gap between sentences
@@ -45,6 +48,7 @@ impl Default for ConversationConfig {
             reply_timeout: Duration::from_secs(20),
             speech_timeout: Duration::from_secs(20),
             speech_ahead: Duration::from_secs(10),
+            sentence_limit: Duration::from_secs(50),
             reply_ahead: 8,
             flush: FlushPolicy::Sentence,
             barge_in: BargeInPolicy::immediate(),
@@ -347,7 +351,7 @@ pub enum ConversationEvent {
         /// How long was waited.
         limit: Duration,
     },
-    /// A sentence could not be voiced to its end.
+    /// A sentence could not be voiced to its end: its audio did not come in time, or did not end in time.
     SpeechFailed {
         /// Which turn.
         turn: TurnId,

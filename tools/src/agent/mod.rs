@@ -288,7 +288,8 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// No calls yet, to be held by this agent.
     #[must_use]
     pub fn calls<T: Transport>(&self) -> PhoneCalls<T> {
-        let max_queued = self.config.conversation.speech_ahead * 6;
+        let conversation = &self.config.conversation;
+        let max_queued = conversation.speech_ahead + conversation.sentence_limit;
         let mut session = SessionConfig::default();
         session.command_capacity = COMMANDS;
         PhoneCalls::new(PlivoConfig::default().with_max_queued(max_queued), session)

@@ -23,6 +23,7 @@ pub(super) struct PhoneVoice {
     ledger: HeardLedger,
     clearing: Option<Clearing>,
     paused: Option<Paused>,
+    /// What is unheard is at most `speech_ahead` and `sentence_limit` of the conversation, and this is part of it.
     held: VecDeque<Held>,
     given: VecDeque<PlivoCommand>,
     /// The first command is a clear that overtakes whatever was given.
@@ -290,7 +291,9 @@ impl PhoneVoice {
     }
 
     fn say(&mut self, now: Instant, speech: Held) {
-        if self.clearing.is_some() || self.paused.is_some() {
+        if matches!(&speech, Held::Audio(_, sound) if sound.is_empty()) {
+            // Nothing to hold, and nothing to give.
+        } else if self.clearing.is_some() || self.paused.is_some() {
             self.held.push_back(speech);
         } else {
             self.give(now, speech);
@@ -299,7 +302,6 @@ impl PhoneVoice {
 
     fn give(&mut self, now: Instant, speech: Held) {
         let command = match speech {
-            Held::Audio(_, sound) if sound.is_empty() => return,
             Held::Audio(utterance, sound) => {
                 self.ledger.audio(now, utterance, sound.len());
                 PlivoCommand::Play(sound)

@@ -157,6 +157,19 @@ fn a_noise_that_never_ends_does_not_pause_the_agent_for_ever() {
 }
 
 #[test]
+fn a_noise_that_stops_and_starts_does_not_pause_the_agent_for_ever() {
+    let mut talk = answering(policy(PAUSE));
+    talk.voice();
+    let mut paused = 0;
+    while !talk.is(resumes) {
+        talk.pass(700).silence().pass(300).voice();
+        paused += 1_000;
+        assert!(paused < 30_000, "paused for ever");
+    }
+    assert_eq!(paused, 12_000, "10 s of noise, and the patience for words behind it");
+}
+
+#[test]
 fn what_is_said_over_a_protected_sentence_is_answered_after_it() {
     for protected in [false, true] {
         let phrase = if protected { "a king" } else { "a queen" };

@@ -227,6 +227,22 @@ fn a_sentence_given_up_half_voiced_counts_as_far_as_it_went() {
 }
 
 #[test]
+fn a_sentence_whose_audio_never_ends_is_given_up_at_its_limit() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.caller_says("Hello?").reply("One two three. Four five six.");
+    for _ in 0..100 {
+        talk.make(1, 1_000);
+    }
+    let (id, actions) = (UtteranceId::new(1), talk.actions());
+    assert!(actions.contains(&ConversationAction::Abandon { utterance: id }), "{actions:?}");
+    let failed = ConversationEvent::SpeechFailed { turn: TurnId::new(1), text: "One two three.".into() };
+    assert!(actions.contains(&ConversationAction::Tell(failed)), "{actions:?}");
+    assert_eq!(talk.machine.utterances.unheard(), Duration::from_secs(50), "what is beyond is not played");
+    talk.heard(1, "One two three.").make(2, 700).end(2).heard(2, "Four five six.");
+    assert!(talk.events().contains(&ended(1, "One two three. Four five six.", false)));
+}
+
+#[test]
 fn a_voice_that_began_and_ended_in_one_burst_still_takes_the_floor() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.caller_says("Go on.").reply("This is the answer.").make(1, 2_000).actions();
