@@ -398,6 +398,23 @@ async fn an_upgraded_stream_of_any_kind_is_a_link() {
     assert_eq!(frame, [0x81, 2, b'h', b'o']);
 }
 
+#[tokio::test(start_paused = true)]
+async fn both_sides_speak_over_a_stream_that_somebody_else_has_opened() {
+    let (near, far) = tokio::io::duplex(1024);
+    let config = WebSocketConfig::new().with_ping_interval(Some(Duration::from_secs(1)));
+    let mut client = WebSocket::from_dialled(near, &config).await;
+    let mut server = WebSocket::from_upgraded(far, &WebSocketConfig::new()).await;
+    client.send(Message::Text("to you".into())).await.unwrap();
+    assert_eq!(next(&mut server).await.unwrap(), Incoming::Text("to you".into()));
+    server.send(Message::Text("and back".into())).await.unwrap();
+    assert_eq!(next(&mut client).await.unwrap(), Incoming::Text("and back".into()));
+    // From here on nobody answers a ping.
+    let begun = tokio::time::Instant::now();
+    let error = next(&mut client).await.unwrap_err();
+    assert!(matches!(error, TransportError::Unresponsive { .. }), "{error:?}");
+    assert!(begun.elapsed() <= Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_proxy_is_asked_for_a_tunnel() {
     let mut listener = WebSocketListener::bind("127.0.0.1:0").await.unwrap();

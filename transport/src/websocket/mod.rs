@@ -75,6 +75,17 @@ impl WebSocket {
         Self::new(Box::new(stream), BytesMut::new(), Role::Server, config).await
     }
 
+    /// Speaks the client's side over a stream on which something else has made the upgrade: a tunnel of your own, a
+    /// local socket, a network in memory.
+    ///
+    /// Ready at once; it is `async` because it must run inside a Tokio runtime, for its timer.
+    pub async fn from_dialled<S>(stream: S, config: &WebSocketConfig) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::new(Box::new(stream), BytesMut::new(), Role::Client, config).await
+    }
+
     /// The measured round trip, to be kept when the link is given away.
     #[must_use]
     pub fn round_trip(&self) -> RoundTrip {
