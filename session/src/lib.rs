@@ -22,7 +22,8 @@ mod source;
 mod supervisor;
 
 pub use agent::{
-    Agent, AgentConfig, AgentError, AgentEvent, AgentHandle, Leg, LegEvent, Output, StreamEnd, StreamRecord,
+    Agent, AgentConfig, AgentError, AgentEvent, AgentHandle, Leg, LegEvent, NotSaid, Output, StreamEnd,
+    StreamRecord,
 };
 pub use avatar::{Avatar, AvatarConfig, AvatarError, AvatarNotice, AvatarSeat, Journal};
 pub use breaker::Breaker;

@@ -148,6 +148,8 @@ pub enum LegEvent {
         /// Until it is made.
         delay: Duration,
     },
+    /// A session that stood by took the place of one that had lost its link.
+    Replaced,
     /// A link is up.
     Up {
         /// How long there was none.

@@ -8,7 +8,7 @@ use voxline_protocol::{CloseFrame, UtteranceId};
 use super::Agent;
 use super::config::{AgentEvent, Leg, LegEvent};
 use super::ear::Ear;
-use super::legs::now;
+use super::legs::{Handles, now};
 use super::record::StreamRecord;
 use crate::{AvatarNotice, ConversationInput, Responder, ResponderError, SessionEvent, TurnId};
 
@@ -114,14 +114,35 @@ impl<R: Responder> Agent<R> {
                 self.input(ConversationInput::SpeechEnded { utterance });
             }
             TtsEvent::Truncated { utterance, .. } => {
+                self.replace_speech();
                 self.input(ConversationInput::SpeechTruncated { utterance });
             }
-            TtsEvent::LinkLost(_) => self.tell(&AgentEvent::Leg { leg: Leg::Tts, event: LegEvent::Lost }),
+            TtsEvent::LinkLost(_) => self.on_speech_lost(),
             TtsEvent::Warning { message, .. } => self.warn(Leg::Tts, &message),
             TtsEvent::Garbled { error } => self.warn(Leg::Tts, &error),
             TtsEvent::Unhandled { kind } => self.warn(Leg::Tts, &format_args!("unknown message `{kind}`")),
             TtsEvent::Cleared { .. } | TtsEvent::Closed | TtsEvent::Ready { .. } | _ => {}
         }
+    }
+
+    /// A link of synthesis ended with nothing half voiced on it.
+    fn on_speech_lost(&mut self) {
+        if !self.replace_speech() {
+            return self.tell(&AgentEvent::Leg { leg: Leg::Tts, event: LegEvent::Lost });
+        }
+        if let Some(utterance) = self.conversation.making() {
+            self.input(ConversationInput::SpeechTruncated { utterance });
+        }
+    }
+
+    /// Goes on with a session that stands by, if there is one: what the other was given is asked of this one again.
+    fn replace_speech(&mut self) -> bool {
+        let Some(spare) = (self.spare)() else { return false };
+        // It has nothing more to say; dropped, it stops dialling.
+        self.tts = Handles::new(spare);
+        self.tell(&AgentEvent::Leg { leg: Leg::Tts, event: LegEvent::Lost });
+        self.tell(&AgentEvent::Leg { leg: Leg::Tts, event: LegEvent::Replaced });
+        true
     }
 
     fn on_speech(&mut self, utterance: UtteranceId, audio: &[u8]) {

@@ -16,18 +16,19 @@ use std::fmt;
 use std::time::Instant;
 
 use futures::StreamExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use voxline_audio::AudioFormat;
 use voxline_protocol::plivo::{DegradedLevel, PlivoStream};
 use voxline_protocol::slng::{SttClient, TtsClient};
 use voxline_transport::RoundTrip;
 
 use crate::avatar::AvatarNext;
-use crate::{Avatar, Conversation, ConversationInput, Responder, Say, Session, TrySendError, TurnId};
+use crate::{Avatar, Conversation, ConversationInput, Responder, Session, TrySendError, TurnId};
 use avatar::AvatarVoice;
 pub use config::{AgentConfig, AgentError, AgentEvent, Leg, LegEvent, Output};
 use ear::Ear;
-pub use handle::AgentHandle;
+use handle::Asks;
+pub use handle::{AgentHandle, NotSaid};
 use legs::{
     Degradation, Handles, Reply, Speech, alive, next_avatar, next_level, next_piece, next_speech, now, part,
     sleep_to,
@@ -49,7 +50,7 @@ pub struct Agent<R> {
     responder: R,
     reply: Option<(TurnId, Reply)>,
     handle: AgentHandle,
-    says: mpsc::Receiver<Say>,
+    asks: Asks,
     phone_format: Option<AudioFormat>,
     ear: Option<Ear>,
     voice: Voices,
@@ -57,9 +58,11 @@ pub struct Agent<R> {
     record: Option<StreamRecord>,
     degraded: Option<Degradation>,
     round_trip: Option<watch::Receiver<RoundTrip>>,
+    spare: Spare,
     observer: Observer,
 }
 
+type Spare = Box<dyn FnMut() -> Option<Session<TtsClient>> + Send>;
 type Observer = Box<dyn FnMut(Instant, &AgentEvent) + Send>;
 
 impl<R: Responder> Agent<R> {
@@ -74,7 +77,7 @@ impl<R: Responder> Agent<R> {
         responder: R,
         config: AgentConfig,
     ) -> Self {
-        let (handle, says) = AgentHandle::new();
+        let (handle, asks) = AgentHandle::new();
         let speech = config.speech;
         Self {
             conversation: Conversation::new(config.conversation.clone()),
@@ -85,7 +88,7 @@ impl<R: Responder> Agent<R> {
             responder,
             reply: None,
             handle,
-            says,
+            asks,
             phone_format: None,
             ear: None,
             voice: Voices::new(speech),
@@ -93,6 +96,7 @@ impl<R: Responder> Agent<R> {
             record: None,
             degraded: None,
             round_trip: None,
+            spare: Box::new(|| None),
             observer: Box::new(|_, _| {}),
         }
     }
@@ -123,6 +127,16 @@ impl<R: Responder> Agent<R> {
         Self { degraded: Some(level), ..self }
     }
 
+    /// Asks `spare` for another synthesis session when the one there is loses its link: one that is ready takes its place
+    /// and makes what was being made again, without a wait for a redial. While there is none, the lost link is redialled.
+    #[must_use]
+    pub fn with_spare_speech(
+        self,
+        spare: impl FnMut() -> Option<Session<TtsClient>> + Send + 'static,
+    ) -> Self {
+        Self { spare: Box::new(spare), ..self }
+    }
+
     /// Calls `observer` with everything that happens, on the agent's own task: it must not block.
     #[must_use]
     pub fn with_observer(self, observer: impl FnMut(Instant, &AgentEvent) + Send + 'static) -> Self {
@@ -146,7 +160,7 @@ impl<R: Responder> Agent<R> {
     /// A session ended badly. The others are closed all the same.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let outcome = self.hold_call().await;
-        self.says.close(); // whoever speaks up during the teardown is told that nobody hears it
+        self.asks.refuse();
         self.hang_up();
         self.carry_out();
         self.end_record();
@@ -165,6 +179,8 @@ impl<R: Responder> Agent<R> {
                 [self.conversation.poll_timeout(), self.voice.poll_timeout()].into_iter().flatten().min();
             let waits = self.voice.waits_for_phone();
             let waits_for_avatar = self.voice.waits_for_avatar();
+            let takes_reply = self.conversation.takes_reply();
+            let takes_words = self.voice.is_up() && !self.conversation.is_over();
             tokio::select! {
                 biased;
                 event = self.phone.receiver.next() => match event.transpose() {
@@ -181,10 +197,10 @@ impl<R: Responder> Agent<R> {
                     AvatarNext::Room => {}
                 },
                 event = self.stt.receiver.next() => self.on_stt(alive(Leg::Stt, event)?),
-                (turn, piece) = next_piece(&mut self.reply), if self.conversation.takes_reply() => self.on_reply(turn, piece),
-                Some(say) = self.says.recv(), if self.voice.is_up() => self.input(ConversationInput::Say(say)),
-                level = next_level(&mut self.degraded) => self.on_degraded(level),
+                (turn, piece) = next_piece(&mut self.reply), if takes_reply => self.on_reply(turn, piece),
                 () = self.handle.ended(), if self.voice.is_up() => return Ok(()),
+                Some(say) = self.asks.next(), if takes_words => self.input(ConversationInput::Say(say)),
+                level = next_level(&mut self.degraded) => self.on_degraded(level),
                 () = sleep_to(wake) => {}
             }
             self.carry_out();

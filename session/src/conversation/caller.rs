@@ -122,7 +122,7 @@ impl Conversation {
         match self.floor {
             Floor::Closing if self.finalizes == 0 => self.commit(now),
             Floor::Agent if self.finalizes == 0 && self.paused.is_some() && !self.caller_speaking => {
-                self.resume()
+                self.resume();
             }
             Floor::Agent | Floor::Caller | Floor::Closing | Floor::Over => {}
         }

@@ -197,10 +197,22 @@ impl Conversation {
         self.turn
     }
 
+    /// The utterance the speech service is at work on.
+    #[must_use]
+    pub fn making(&self) -> Option<UtteranceId> {
+        self.utterances.making.as_ref().map(|making| making.id)
+    }
+
     /// Whether the speech service is at work on this utterance. Audio of any other is void.
     #[must_use]
     pub fn is_making(&self, utterance: UtteranceId) -> bool {
-        self.utterances.making.as_ref().is_some_and(|making| making.id == utterance)
+        self.making() == Some(utterance)
+    }
+
+    /// True once the call has ended: nothing is said any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.floor == Floor::Over
     }
 
     /// True while an answer is being thought of, made or played.

@@ -85,19 +85,13 @@ impl<M: Machine, C: Connector> Pool<M, C> {
     /// [`SessionError::PoolTimeout`] when none came within [`PoolConfig::acquire_limit`],
     /// [`SessionError::PoolClosed`], or why opening one failed for good.
     pub async fn acquire(&self) -> Result<Lease<M>, SessionError> {
+        if let Some(lease) = self.try_acquire() {
+            return Ok(lease);
+        }
         let granted = {
             let mut state = self.inner.lock();
             if state.closed {
                 return Err(SessionError::PoolClosed);
-            }
-            state.forget_who_left();
-            if state.waiters.is_empty()
-                && let Some(warm) = state.take_lendable(&self.inner.config, now())
-            {
-                state.lent += 1;
-                drop(state);
-                self.inner.wake_keeper();
-                return Ok(Lease::new(Arc::clone(&self.inner), warm));
             }
             let (grant, granted) = oneshot::channel();
             state.waiters.push_back(grant);
@@ -114,6 +108,21 @@ impl<M: Machine, C: Connector> Pool<M, C> {
                 Err(SessionError::PoolTimeout { limit, in_use, max: status.max })
             }
         }
+    }
+
+    /// Borrows a session that is warm now, unless somebody is in line for it.
+    #[must_use]
+    pub fn try_acquire(&self) -> Option<Lease<M>> {
+        let mut state = self.inner.lock();
+        state.forget_who_left();
+        if state.closed || !state.waiters.is_empty() {
+            return None;
+        }
+        let warm = state.take_lendable(&self.inner.config, now())?;
+        state.lent += 1;
+        drop(state);
+        self.inner.wake_keeper();
+        Some(Lease::new(Arc::clone(&self.inner), warm))
     }
 
     /// How the pool stands.
