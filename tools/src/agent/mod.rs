@@ -2,13 +2,13 @@
 
 mod lines;
 mod speech;
+mod standby;
 
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use tokio::task::JoinSet;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use voxline_audio::AudioFormat;
 use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
-use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig, TtsEvent};
+use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, AgentHandle, Output, PhoneCalls, Pool, PoolConfig, Responder,
-    Session, SessionConfig, StreamEnd,
+    Admission, Agent, AgentConfig, AgentEvent, AgentHandle, Output, PhoneCalls, Responder, Session,
+    SessionConfig, StreamEnd,
 };
 use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
 
@@ -29,6 +29,7 @@ use crate::net::Net;
 use lines::Lines;
 pub(crate) use speech::endpoint;
 pub use speech::{Models, Speech, SpeechError};
+use standby::Standby;
 
 /// Answers calls: Plivo streams that arrive at `/stream`, each with a responder of its own.
 ///
@@ -45,7 +46,9 @@ pub struct PhoneAgent<N: Net, R> {
     hang_up: Option<HangUp>,
     hand_over: Option<HandOver>,
     observer: Observer,
-    standby: Option<Arc<Pool<TtsClient, N::Connector>>>,
+    /// How many synthesis sessions stand by while somebody serves.
+    spares: usize,
+    standby: Arc<Standby<N::Connector>>,
 }
 
 type Outputs = Arc<dyn Fn(usize) -> Output + Send + Sync>;
@@ -73,7 +76,8 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             hang_up: None,
             hand_over: None,
             observer,
-            standby: None,
+            spares: 0,
+            standby: Arc::default(),
         }
     }
 
@@ -135,29 +139,23 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         Self { observer: Arc::new(observer), ..self }
     }
 
-    /// Keeps so many synthesis sessions connected and ready, for the next calls: their first sentence then waits for
-    /// no handshake, and no vendor that is slow to connect. Each is a connection that the gateway counts. A call
-    /// for which none is ready connects its own, as all do without a standby. To be said after
-    /// [`with_config`](Self::with_config), which says what they speak.
-    ///
-    /// # Panics
-    /// Panics outside a Tokio runtime.
+    /// Keeps so many synthesis sessions connected and ready while it serves: for the next calls, whose first sentence
+    /// then waits for no handshake, and for a call that loses its own. Each is a connection that the gateway counts. A
+    /// call for which none is ready connects its own, as all do without a standby.
     #[must_use]
     pub fn with_standby(self, sessions: usize) -> Self {
-        let (speech, format) = (self.speech.clone(), self.config.speech);
-        let machine = move || TtsClient::new(TtsConfig::new(format, speech.voice.clone()), now());
-        let config = PoolConfig::new(sessions, |event| matches!(event, TtsEvent::Ready { .. }))
-            .with_min_standby(sessions)
-            .with_session(self.session());
-        let connector = self.net.connector(self.speech.tts.clone());
-        let standby = (sessions > 0).then(|| Arc::new(Pool::new(connector, machine, config)));
-        Self { standby, ..self }
+        Self { spares: sessions, standby: Arc::default(), ..self }
     }
 
     /// Takes calls until no more can come, or `calls` have ended. A stream that Plivo dials again reaches the call
-    /// it belongs to. Dropping the future ends them all.
+    /// it belongs to. What stands by is closed in the end. Dropping the future ends all calls.
+    ///
+    /// # Panics
+    /// Panics outside a Tokio runtime.
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
         let phone = self.calls();
+        let connector = || self.net.connector(self.speech.tts.clone());
+        self.standby.open(self.spares, connector, self.synthesis(), self.session());
         let mut running = JoinSet::new();
         let mut closing = pin!(self.lines.closed());
         let (mut ended, mut is_closing) = (0, false);
@@ -173,6 +171,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             }
         }
         while running.join_next().await.is_some() {}
+        self.standby.close().await;
     }
 
     /// Takes no more calls and ends those that live, also those that are just being let in: they are hung up, and a
@@ -298,17 +297,15 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// The agent of one call, numbered for the observer. Its speech connects while the call is being heard.
     pub fn agent(&self, number: usize, phone: Session<PlivoStream>) -> Agent<R> {
         let (config, now) = (&self.config, now());
-        let tts = self.lease().unwrap_or_else(|| {
-            let tts = TtsClient::new(TtsConfig::new(config.speech, self.speech.voice.clone()), now);
-            self.dial(tts, &self.speech.tts)
-        });
+        let tts = self.standby.lease().unwrap_or_else(|| self.dial(self.synthesis()(), &self.speech.tts));
         let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
             unreachable!("recognition takes linear audio at every rate")
         };
         let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
-        let observer = Arc::clone(&self.observer);
+        let (observer, standby) = (Arc::clone(&self.observer), Arc::clone(&self.standby));
         let agent = Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
             .with_output((self.outputs)(number))
+            .with_spare_speech(move || standby.lease())
             .with_observer(move |at, event| observer(number, at, event));
         if let Some(hand_over) = &self.hand_over {
             hand_over(number, agent.handle());
@@ -321,11 +318,9 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         Session::builder(machine).config(self.session()).start(self.net.connector(endpoint.clone()))
     }
 
-    /// A synthesis session that is ready now, if there is one. It is the call's own from then on: the pool counts
-    /// only what stands by.
-    fn lease(&self) -> Option<Session<TtsClient>> {
-        let lease = self.standby.as_ref()?.acquire().now_or_never()?.ok()?;
-        Some(lease.into_parts().0)
+    fn synthesis(&self) -> impl Fn() -> TtsClient + Send + Sync + 'static {
+        let (format, voice) = (self.config.speech, self.speech.voice.clone());
+        move || TtsClient::new(TtsConfig::new(format, voice.clone()), now())
     }
 
     fn session(&self) -> SessionConfig {
@@ -351,7 +346,8 @@ impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
             hang_up: self.hang_up.clone(),
             hand_over: self.hand_over.clone(),
             observer: Arc::clone(&self.observer),
-            standby: self.standby.clone(),
+            spares: self.spares,
+            standby: Arc::clone(&self.standby),
         }
     }
 }
