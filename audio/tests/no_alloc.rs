@@ -2,13 +2,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use voxline_audio::{
-    ClipMeter, ComfortNoise, Concealer, DtmfDetector, DtmfGenerator, Encoding, FrameDuration, FrameSpec,
-    Framer, Gain, HighPass, JitterBuffer, JitterBufferConfig, Limiter, LoudnessMeter, NoiseReduction,
-    Normaliser, NormaliserConfig, Preset, Resampler, SampleRate, TruePeak, VoiceDetector,
-    VoiceDetectorConfig, fade, g711, level, mix, pcm,
+    AudioFormat, ClipMeter, ComfortNoise, Concealer, DtmfDetector, DtmfGenerator, Encoding, Finding,
+    FrameDuration, FrameSpec, Framer, Gain, HighPass, JitterBuffer, JitterBufferConfig, Limiter,
+    LoudnessMeter, NoiseReduction, Normaliser, NormaliserConfig, PlaybackRate, PowerSpectrum, Preset,
+    Resampler, SampleRate, Transcoder, TruePeak, VoiceDetector, VoiceDetectorConfig, WavEncoding, WavFormat,
+    WavReader, WavWriter, fade, g711, level, mix, pcm,
 };
 
 /// The system's allocator, counting the calls of each thread.
@@ -90,22 +92,55 @@ fn functions_over_slices_do_not_allocate() {
 
 #[test]
 fn resamplers_do_not_allocate() {
+    let (input, narrow) = ([0.1; 960], [1_i16; 960]);
+    let (mut output, mut narrow_output) = ([0.0; 6_000], [0_i16; 6_000]);
     for from in SampleRate::ALL {
         for to in SampleRate::ALL {
-            let mut resampler = Resampler::with_preset(from, to, Preset::Detector);
-            let (input, narrow) = ([0.1; 960], [1_i16; 960]);
-            let (mut output, mut narrow_output) = ([0.0; 6_000], [0_i16; 6_000]);
-            never_allocates("resampler", || {
-                let length = resampler.output_len(input.len());
-                resampler.process(&input, &mut output[..length]);
-                let length = resampler.output_len(narrow.len());
-                resampler.process_i16(&narrow, &mut narrow_output[..length]);
-                let length = resampler.latency();
-                resampler.flush(&mut output[..length]);
-                resampler.reset();
+            for preset in [Preset::Detector, Preset::Strict, Preset::Telephone] {
+                let mut resampler = Resampler::with_preset(from, to, preset);
+                never_allocates("resampler", || {
+                    let length = resampler.output_len(input.len());
+                    resampler.process(&input, &mut output[..length]);
+                    let length = resampler.output_len(narrow.len());
+                    resampler.process_i16(&narrow, &mut narrow_output[..length]);
+                    let length = resampler.latency();
+                    resampler.flush(&mut output[..length]);
+                    resampler.flush_i16(&mut narrow_output[..length]);
+                    resampler.reset();
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_transcoder_allocates_nothing_where_its_output_has_room() {
+    for from in [AudioFormat::PHONE, AudioFormat::linear16(SampleRate::Hz24000)] {
+        for to in [AudioFormat::PHONE, AudioFormat::linear16(SampleRate::Hz44100)] {
+            let mut transcoder = Transcoder::new(from, to);
+            let mut output = Vec::with_capacity(100_000);
+            never_allocates("transcoder", || {
+                output.clear();
+                transcoder.process(&[7; 3_001], &mut output);
+                transcoder.flush(&mut output);
+                transcoder.reset();
             });
         }
     }
+}
+
+#[test]
+fn files_are_read_and_written_block_by_block_without_allocating() {
+    let format = WavFormat::new(WavEncoding::MuLaw, 2, SampleRate::Hz8000);
+    let mut writer = WavWriter::new(Cursor::new(Vec::with_capacity(100_000)), format).unwrap();
+    never_allocates("WAV writer", || writer.write_i16(&[99; 2_000]).unwrap());
+    let file = writer.finish().unwrap().into_inner();
+    let mut reader = WavReader::new(&file[..]).unwrap();
+    let (mut floats, mut samples) = ([0.0; 1_000], [0; 1_000]);
+    never_allocates("WAV reader", || {
+        assert_eq!(reader.read(&mut floats).unwrap(), 1_000);
+        assert_eq!(reader.read_i16(&mut samples).unwrap(), 1_000);
+    });
 }
 
 #[test]
@@ -127,11 +162,13 @@ fn kernels_with_state_do_not_allocate() {
 
         let (mut gain, mut filter) = (Gain::new(0.5), HighPass::new(rate, 100.0));
         let mut limiter = Limiter::new(rate, -3.0);
-        never_allocates("gain, high-pass and limiter", || {
+        let mut between = Limiter::with_true_peak(rate, -3.0);
+        never_allocates("gain, high-pass and limiters", || {
             gain.set_target(gain.current() + 0.1);
             gain.process(&mut floats);
             filter.process(&mut floats);
             limiter.process(&mut floats);
+            between.process(&mut floats);
             limiter.reset();
         });
 
@@ -150,7 +187,7 @@ fn kernels_with_state_do_not_allocate() {
 
 #[test]
 fn kernels_that_listen_do_not_allocate() {
-    for rate in [SampleRate::Hz8000, SampleRate::Hz16000] {
+    for rate in SampleRate::ALL {
         let spec = FrameSpec::new(rate, FrameDuration::Ms20).unwrap();
         let mut frame: Vec<f32> = (0..spec.samples()).map(|index| 0.3 * (index as f32 * 0.2).sin()).collect();
 
@@ -178,6 +215,19 @@ fn kernels_that_listen_do_not_allocate() {
                 }
             });
         }
+
+        let mut spectrum = PowerSpectrum::new(256);
+        let mut power = vec![0.0; spectrum.bins()];
+        let (mut played, start) = (PlaybackRate::new(rate), Instant::now());
+        let mut seconds = 0;
+        never_allocates("spectrum and playback rate", || {
+            spectrum.process(&[0.1; 256], &mut power);
+            for _ in 0..30 {
+                seconds += 1;
+                played.record(start + Duration::from_secs(seconds), seconds * u64::from(rate.hz()));
+                assert!(seconds < 3 || played.finding() == Some(Finding::Fine));
+            }
+        });
 
         let mut concealer = Concealer::new(rate);
         let mut noise = ComfortNoise::new(rate, 1);
@@ -225,6 +275,8 @@ fn a_jitter_buffer_does_not_allocate() {
             }
             buffer.pull(now, &mut frame);
         }
+        buffer.cut(&mut [0.0; 240]);
+        buffer.push(now, &input);
         buffer.clear();
     });
 }

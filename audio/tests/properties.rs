@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use voxline_audio::{
-    Digit, DtmfDetector, DtmfGenerator, Encoding, FrameSpec, Framer, Gain, HighPass, Limiter, Preset,
-    Resampler, SampleRate, fade, g711, level, mix, pcm,
+    AudioFormat, Digit, DtmfDetector, DtmfGenerator, Encoding, FrameSpec, Framer, Gain, HighPass, Limiter,
+    PowerSpectrum, Preset, Resampler, SampleRate, Transcoder, fade, g711, level, mix, pcm,
 };
 
 /// Any float: ordinary ones, and all that arithmetic stumbles over.
@@ -24,6 +24,12 @@ fn any_run() -> impl Strategy<Value = Vec<f32>> {
 
 fn any_rate() -> impl Strategy<Value = SampleRate> {
     prop::sample::select(SampleRate::ALL.to_vec())
+}
+
+fn any_format() -> impl Strategy<Value = AudioFormat> {
+    let encodings = vec![Encoding::ALaw, Encoding::Linear16Le, Encoding::MuLaw];
+    (prop::sample::select(encodings), any_rate())
+        .prop_map(|(encoding, rate)| AudioFormat::new(encoding, rate))
 }
 
 fn any_preset() -> impl Strategy<Value = Preset> {
@@ -63,7 +69,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn functions_over_slices_survive_any_samples(mut run in any_run(), other in any_run(), tail in 0_usize..400) {
+    fn functions_over_slices_survive_any_samples(mut run in any_run(), other in any_run(), tail in 0_usize..400, gain in any_sample()) {
         let mut samples = vec![0; run.len()];
         pcm::f32_to_i16(&run, &mut samples);
         let _ = (level::peak(&run), level::rms(&run), level::to_dbfs(level::rms(&run)));
@@ -73,8 +79,32 @@ proptest! {
         fade::fade_out(&mut run);
         let shared = run.len().min(other.len());
         mix::add(&mut run[..shared], &other[..shared]);
+        mix::add_scaled(&mut run[..shared], &other[..shared], gain);
         mix::soft_limit(&mut run);
         prop_assert!(run.iter().all(|sample| sample.abs() <= 1.0));
+    }
+
+    #[test]
+    fn a_spectrum_survives_any_samples(samples in vec(any_sample(), 256)) {
+        let mut spectrum = PowerSpectrum::new(256);
+        let mut power = vec![0.0; spectrum.bins()];
+        spectrum.process(&samples, &mut power);
+        // Nothing of it is left for the next one.
+        spectrum.process(&[0.0; 256], &mut power);
+        prop_assert!(power.iter().all(|bin| *bin == 0.0));
+    }
+
+    #[test]
+    fn any_bytes_in_any_pieces_are_transcoded_alike(
+        bytes in vec(any::<u8>(), 0..3_000), cut in 1_usize..700, from in any_format(), to in any_format(),
+    ) {
+        let transcode = |size: usize| {
+            let (mut transcoder, mut output) = (Transcoder::new(from, to), Vec::new());
+            bytes.chunks(size).for_each(|piece| transcoder.process(piece, &mut output));
+            transcoder.flush(&mut output);
+            output
+        };
+        prop_assert_eq!(transcode(cut), transcode(3_000));
     }
 
     #[test]
@@ -140,6 +170,9 @@ proptest! {
         let mut gain = Gain::new(1.0);
         gain.set_target(target);
         gain.process(&mut run);
+        let mut whole = [1.0; 10];
+        gain.process(&mut whole);
+        prop_assert!(whole.iter().all(|sample| (sample - target).abs() < 1e-6 || run.is_empty()));
 
         let mut limited = run.clone();
         let mut limiter = Limiter::new(rate, -1.0);
