@@ -61,11 +61,13 @@ impl SampleRate {
 
     /// How many whole samples fit in `duration`.
     ///
-    /// `duration_of` rounds down, so this rounds to the nearest: the two are inverse on whole samples.
+    /// `duration_of` rounds down, so this rounds to the nearest: the two are inverse on whole samples. More than
+    /// fit in a `u64` are as many as do.
     #[must_use]
     pub const fn samples_in(self, duration: Duration) -> u64 {
         let hz = self.hz() as u64;
-        duration.as_secs() * hz + (duration.subsec_nanos() as u64 * hz + 500_000_000) / 1_000_000_000
+        let rest = (duration.subsec_nanos() as u64 * hz + 500_000_000) / 1_000_000_000;
+        duration.as_secs().saturating_mul(hz).saturating_add(rest)
     }
 }
 
@@ -188,10 +190,12 @@ impl AudioFormat {
         self.rate.duration_of((bytes / self.encoding.bytes_per_sample()) as u64)
     }
 
-    /// Bytes that last `duration`, a whole number of samples.
+    /// Bytes that last `duration`, a whole number of samples; as many as fit in a `usize`, if they do not.
     #[must_use]
     pub const fn bytes_in(self, duration: Duration) -> usize {
-        self.rate.samples_in(duration) as usize * self.encoding.bytes_per_sample()
+        let width = self.encoding.bytes_per_sample();
+        let (samples, most) = (self.rate.samples_in(duration), usize::MAX / width);
+        if samples > most as u64 { most * width } else { samples as usize * width }
     }
 }
 
