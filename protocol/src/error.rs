@@ -192,7 +192,7 @@ impl CommandError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what} in `{excerpt}`")]
 pub struct DecodeError {
-    /// What the parser missed, and where.
+    /// What the parser missed, and where, in 500 characters at most.
     pub what: String,
     /// The first characters of the text.
     pub excerpt: String,
@@ -203,13 +203,25 @@ impl DecodeError {
     pub const EXCERPT_CHARS: usize = 80;
 
     pub(crate) fn new(what: impl fmt::Display, text: &str) -> Self {
-        let mut excerpt: String = text.chars().take(Self::EXCERPT_CHARS).collect();
-        if excerpt.len() < text.len() {
-            excerpt.push('…');
-        }
-        Self { what: what.to_string(), excerpt }
+        // A parser quotes what it did not expect, however long that is.
+        Self { what: shortened(&what.to_string(), MAX_WORDS), excerpt: shortened(text, Self::EXCERPT_CHARS) }
     }
 }
+
+/// A peer's own words as an event or an error keeps them: a message type, an id, a reason.
+pub(crate) fn words(text: &str) -> String {
+    shortened(text, MAX_WORDS)
+}
+
+fn shortened(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Longer than any type, id or reason a vendor writes.
+const MAX_WORDS: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -220,6 +232,14 @@ mod tests {
         let error = DecodeError::new("nothing", &"é".repeat(200));
         assert_eq!(error.excerpt.chars().count(), DecodeError::EXCERPT_CHARS + 1);
         assert!(error.excerpt.ends_with("é…"));
+    }
+
+    #[test]
+    fn what_a_parser_quotes_is_cut_too() {
+        let text = format!(r#"{{"event":"media","media":"{}"}}"#, "x".repeat(60_000));
+        let error = crate::plivo::StreamInfo::from_start(&text).unwrap_err();
+        let shown = format!("{error:?}");
+        assert!(shown.len() < 1_000, "{} bytes", shown.len());
     }
 
     #[test]

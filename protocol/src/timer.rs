@@ -1,7 +1,7 @@
 //! The timer table: one deadline for each kind of wait a machine has.
 
 use std::marker::PhantomData;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The waits of one machine, as a fieldless enum. Each variant's doc says when it fires and what follows.
 pub trait TimerKind: Copy + 'static {
@@ -27,8 +27,8 @@ pub trait TimerKind: Copy + 'static {
 ///
 /// let now = Instant::now();
 /// let mut timers = Timers::new();
-/// timers.set(Timer::Ready, now + Duration::from_secs(5));
-/// timers.set(Timer::Keepalive, now + Duration::from_secs(1));
+/// timers.after(Timer::Ready, now, Duration::from_secs(5));
+/// timers.after(Timer::Keepalive, now, Duration::from_secs(1));
 /// assert_eq!(timers.next(), Some(now + Duration::from_secs(1)));
 /// assert_eq!(timers.expired(now + Duration::from_secs(2)), Some(Timer::Keepalive));
 /// assert_eq!(timers.expired(now + Duration::from_secs(2)), None);
@@ -46,6 +46,12 @@ impl<T: TimerKind> Timers<T> {
     #[must_use]
     pub fn new() -> Self {
         Self { deadlines: vec![None; T::ALL.len()], kinds: PhantomData }
+    }
+
+    /// Arms `timer` to fire once `wait` is over, replacing its deadline. A wait that ends beyond all time never
+    /// ends, so that `Duration::MAX` stands for no limit.
+    pub fn after(&mut self, timer: T, now: Instant, wait: Duration) {
+        self.deadlines[timer.index()] = now.checked_add(wait);
     }
 
     /// Arms `timer`, replacing its deadline.

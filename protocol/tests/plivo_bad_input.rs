@@ -8,10 +8,10 @@ use std::time::Instant;
 use http::{HeaderMap, Method};
 use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::plivo::{
-    ClearedBy, NonceGuard, Params, PlivoCommand, PlivoConfig, PlivoEvent, PlivoSigner, PlivoStream,
+    ClearedBy, Digit, NonceGuard, Params, PlivoCommand, PlivoConfig, PlivoEvent, PlivoSigner, PlivoStream,
     PlivoVerifier, SignatureError, UpgradeForm,
 };
-use voxline_protocol::{Input, Machine, ProtocolError, Secret};
+use voxline_protocol::{CloseFrame, CommandError, Input, Machine, Message, ProtocolError, Secret};
 
 const LINEAR: &str = r#"{"event":"start","start":{"callId":"c","streamId":"s","mediaFormat":{"encoding":"audio/x-l16","sampleRate":8000}}}"#;
 const MULAW: &str = r#"{"event":"start","start":{"callId":"c","streamId":"s","mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000}}}"#;
@@ -142,6 +142,80 @@ fn a_peers_clock_that_leaps_is_no_hole_in_the_audio() {
         matches!(events[..], [PlivoEvent::Gap { messages: Some(2), .. }, PlivoEvent::Media(_)]),
         "{events:?}"
     );
+}
+
+#[test]
+fn a_peers_count_that_leaps_is_no_hole_in_the_audio() {
+    let mut call = Call::started();
+    let media = |chunk: u64| {
+        format!(r#"{{"event":"media","media":{{"track":"inbound","chunk":{chunk},"payload":"AAA="}}}}"#)
+    };
+    for chunk in [1, 2, u64::MAX, 1, 2] {
+        let events = call.hear(&media(chunk));
+        assert!(matches!(events[..], [PlivoEvent::Media(_)]), "{chunk}: {events:?}");
+    }
+}
+
+#[test]
+fn a_message_full_of_keys_is_no_key_press() {
+    let mut call = Call::started();
+    let keys = |keys: &str| format!(r#"{{"event":"dtmf","dtmf":{{"track":"inbound","digit":"{keys}"}}}}"#);
+    assert_eq!(call.hear(&keys("5")), [PlivoEvent::Dtmf(Digit::new('5').unwrap())]);
+    let (said, _) = garbled(&call.hear(&keys(&"1".repeat(60_000))));
+    assert!(said.contains("no key"), "{said}");
+    assert!(call.goes_on());
+}
+
+/// Events go to logs and to the application's own queues: what a peer can make of them is bounded.
+#[test]
+fn of_what_a_peer_says_at_length_the_beginning_is_kept() {
+    let long = "x".repeat(60_000);
+    for message in [
+        format!(r#"{{"event":"{long}"}}"#),
+        format!(r#"{{"event":"playFailed","reason":"{long}"}}"#),
+        format!(r#"{{"event":"media","media":"{long}"}}"#),
+        format!(r#"{{"event":"media","media":{{"payload":"*{long}"}}}}"#),
+        format!(r#"{{"event":"start","start":"{long}"}}"#),
+    ] {
+        let mut call = Call::started();
+        let events = call.hear(&message);
+        let shown = format!("{events:?}");
+        assert!(!events.is_empty() && shown.len() < 2_000, "{} bytes of {}", shown.len(), &shown[..200]);
+    }
+    let mut call = Call::started();
+    let text = format!(r#"{{"event":"error","reason":"{long}"}}"#);
+    let error = call.stream.handle_input(call.now, Input::Text(&text)).unwrap_err();
+    assert!(error.to_string().len() < 1_000);
+}
+
+#[test]
+fn what_no_message_can_carry_is_refused() {
+    let mut call = Call::started();
+    let long = PlivoCommand::Checkpoint("x".repeat(1_025).into());
+    let tones = PlivoCommand::SendDtmf(vec![Digit::new('1').unwrap(); 1_025]);
+    for (command, field) in [(long, "checkpoint"), (tones, "dtmf")] {
+        let error = call.stream.handle_command(call.now, command).unwrap_err();
+        assert!(matches!(&error, CommandError::Invalid { field: seen, .. } if *seen == field), "{error:?}");
+        assert_eq!(call.stream.poll_transmit(), None);
+    }
+    call.stream.handle_command(call.now, PlivoCommand::Checkpoint("\u{1}".repeat(1_024).into())).unwrap();
+    let Some(Message::Text(text)) = call.stream.poll_transmit() else { panic!("no checkpoint") };
+    assert!(text.len() < 64 << 10);
+}
+
+/// It used to begin the stream anew, for as long as our close waited for its answer.
+#[test]
+fn a_link_dialled_after_our_close_is_closed_too() {
+    let mut call = Call::started();
+    call.stream.handle_command(call.now, PlivoCommand::Close).unwrap();
+    assert_eq!(call.stream.poll_transmit(), Some(Message::Close(CloseFrame::normal())));
+    call.stream.handle_input(call.now, Input::Opened).unwrap();
+    assert!(call.hear(LINEAR).is_empty());
+    assert_eq!(call.stream.poll_transmit(), Some(Message::Close(CloseFrame::normal())));
+    assert_eq!(call.stream.handle_command(call.now, PlivoCommand::Clear), Err(CommandError::Closed));
+    call.stream.handle_input(call.now, Input::Closed(None)).unwrap();
+    assert_eq!(call.stream.poll_event(), Some(PlivoEvent::Closed));
+    assert!(call.stream.is_finished());
 }
 
 #[test]

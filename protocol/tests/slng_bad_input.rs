@@ -4,12 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test needs one instant to count from")]
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::slng::{
-    ConfigError, Route, Service, SttClient, SttCommand, SttConfig, TtsClient, TtsCommand, TtsConfig, codes,
+    ConfigError, Route, Service, SttClient, SttCommand, SttConfig, SttEvent, TtsClient, TtsCommand,
+    TtsConfig, TtsEvent, codes,
 };
 use voxline_protocol::{
     CommandError, Input, Machine, Message, ProtocolError, Secret, SecretError, UtteranceId,
@@ -168,4 +169,78 @@ fn a_base_url_of_another_scheme_is_refused_by_name_and_shows_no_key() {
         assert!(!error.to_string().contains("canary"), "{base}: {error}");
         assert!(error.source().is_none(), "{base}: the whole story is in one line");
     }
+}
+
+#[test]
+fn both_of_the_gateways_names_for_a_link_are_told() {
+    let now = Instant::now();
+    let ready = r#"{"type":"ready","session_id":"s-1","slng_request_id":"r-1"}"#;
+    let (session_id, request_id) = (Some("s-1".to_owned()), Some("r-1".to_owned()));
+
+    let mut tts = TtsClient::new(TtsConfig::new(FORMAT, "ada"), now);
+    tts.handle_input(now, Input::Opened).unwrap();
+    tts.handle_input(now, Input::Text(ready)).unwrap();
+    let told = TtsEvent::Ready { session_id: session_id.clone(), request_id: request_id.clone() };
+    assert_eq!(tts.poll_event(), Some(told));
+
+    let mut stt = SttClient::new(SttConfig::new(FORMAT).unwrap(), now);
+    stt.handle_input(now, Input::Opened).unwrap();
+    stt.handle_input(now, Input::Text(ready)).unwrap();
+    assert_eq!(stt.poll_event(), Some(SttEvent::Ready { session_id, request_id, backlog: Duration::ZERO }));
+}
+
+/// The providers' own routes have no `ready`: Deepgram's greets with `Metadata`. The gateway's own `metadata` is none.
+#[test]
+fn a_providers_greeting_is_as_good_as_ready() {
+    let now = Instant::now();
+    let mut tts = TtsClient::new(TtsConfig::new(FORMAT, "ada"), now);
+    tts.handle_input(now, Input::Opened).unwrap();
+    tts.handle_input(now, Input::Text(r#"{"type":"metadata","request_id":"r-1"}"#)).unwrap();
+    assert_eq!(tts.poll_event(), None);
+    tts.handle_input(now, Input::Text(r#"{"type":"Metadata","request_id":"r-1"}"#)).unwrap();
+    assert!(matches!(tts.poll_event(), Some(TtsEvent::Ready { request_id: Some(id), .. }) if id == "r-1"));
+}
+
+#[test]
+fn after_a_final_error_nothing_is_sent_and_nothing_awaited() {
+    let now = Instant::now();
+    let refused = Input::Text(r#"{"type":"error","code":"auth_error","message":"no"}"#);
+
+    let mut tts = TtsClient::new(TtsConfig::new(FORMAT, "ada"), now);
+    open(&mut tts, now);
+    let speak = TtsCommand::Speak { utterance: UtteranceId::FIRST, text: "One.".to_owned() };
+    tts.handle_command(now, speak).unwrap();
+    tts.handle_command(now, TtsCommand::Flush).unwrap();
+    assert!(tts.poll_transmit().is_some());
+    tts.handle_input(now, refused.clone()).unwrap_err();
+    assert_eq!((tts.poll_timeout(), tts.wants_link()), (None, false));
+    tts.handle_timeout(now + Duration::from_secs(3_600)).unwrap();
+    tts.handle_input(now, Input::Opened).unwrap();
+    assert_eq!(tts.poll_transmit(), None);
+
+    let mut stt = SttClient::new(SttConfig::new(FORMAT).unwrap(), now);
+    stt.handle_input(now, Input::Opened).unwrap();
+    stt.handle_input(now, refused).unwrap_err();
+    assert_eq!(stt.poll_timeout(), None);
+    assert_eq!(stt.poll_transmit(), None, "`init` has nowhere to go");
+}
+
+/// A clock that counts from somewhere else would have all audio taken for recognised, and none of it replayed.
+#[test]
+fn a_final_that_ends_after_all_audio_covers_no_more_than_it_can() {
+    let now = Instant::now();
+    let mut stt = SttClient::new(SttConfig::new(FORMAT).unwrap(), now);
+    stt.handle_input(now, Input::Opened).unwrap();
+    stt.handle_input(now, Input::Text(r#"{"type":"ready"}"#)).unwrap();
+    stt.handle_command(now, SttCommand::Audio(vec![0; 3_200].into())).unwrap();
+    while stt.poll_transmit().is_some() {}
+    let said = r#"{"type":"Results","is_final":true,"start":0,"duration":1700000000,
+        "channel":{"alternatives":[{"transcript":"hi"}]}}"#;
+    stt.handle_input(now, Input::Text(said)).unwrap();
+    let events: Vec<_> = std::iter::from_fn(|| stt.poll_event()).collect();
+    let text = events
+        .iter()
+        .find_map(|event| if let SttEvent::Final(said) = event { Some(&said.text) } else { None });
+    assert_eq!(text.map(String::as_str), Some("hi"));
+    assert_eq!(stt.covered(), 0, "nothing was sent long enough ago");
 }

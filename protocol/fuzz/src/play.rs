@@ -113,6 +113,8 @@ pub(crate) struct Stage<S: Subject> {
     is_first: bool,
     is_failed: bool,
     is_closed: bool,
+    /// Events told so far.
+    events: u64,
 }
 
 impl<S: Subject> Stage<S> {
@@ -130,6 +132,7 @@ impl<S: Subject> Stage<S> {
             is_first: true,
             is_failed: false,
             is_closed: false,
+            events: 0,
         }
     }
 
@@ -154,10 +157,12 @@ impl<S: Subject> Stage<S> {
     }
 
     pub(crate) fn command(&mut self, command: <S::Machine as Machine>::Command) {
-        if self.is_failed {
-            return;
-        }
         self.latest = self.latest.max(self.now);
+        if self.is_failed {
+            let taken = self.machine.handle_command(self.now, command).is_ok();
+            assert!(!taken, "it takes a command after its last error: {}", self.shown());
+            return self.drain();
+        }
         self.subject.asks(&command);
         match self.machine.handle_command(self.now, command) {
             Ok(()) => self.subject.accepted(),
@@ -194,6 +199,13 @@ impl<S: Subject> Stage<S> {
             // A machine of one link may wait for it without limit; it has to hear that none came.
             self.close(None);
         }
+        // Nothing a failed machine is told wakes it again.
+        if self.is_failed {
+            self.open();
+            self.text("{}");
+            self.close(None);
+            return;
+        }
         if let Some(close) = S::Machine::close_command() {
             self.command(close);
             let end = self.now + PATIENCE;
@@ -218,8 +230,8 @@ impl<S: Subject> Stage<S> {
             let at = self.machine.poll_timeout().map_or(end, |at| at.max(self.now));
             self.now = at;
             self.latest = self.latest.max(at);
-            self.is_failed = self.machine.handle_timeout(at).is_err();
-            self.drain();
+            let failed = self.machine.handle_timeout(at).is_err();
+            self.drain_after(failed);
             let next = self.machine.poll_timeout();
             assert!(
                 self.is_failed || next.is_none_or(|next| next > self.latest),
@@ -231,11 +243,20 @@ impl<S: Subject> Stage<S> {
     }
 
     fn input(&mut self, input: Input<'_>) {
-        if !self.is_failed {
-            self.latest = self.latest.max(self.now);
-            self.is_failed = self.machine.handle_input(self.now, input).is_err();
-            self.drain();
-        }
+        self.latest = self.latest.max(self.now);
+        let failed = self.machine.handle_input(self.now, input).is_err();
+        self.drain_after(failed);
+    }
+
+    /// An error is the last: nothing more is awaited, and only what was said before it is still to come.
+    fn drain_after(&mut self, failed: bool) {
+        assert!(!(self.is_failed && failed), "it failed twice: {}", self.shown());
+        let (was_failed, events) = (self.is_failed, self.events);
+        self.is_failed |= failed;
+        self.drain();
+        assert!(!was_failed || self.events == events, "an event after the last error: {}", self.shown());
+        let idle = self.machine.poll_timeout().is_none();
+        assert!(!self.is_failed || idle, "it failed, and still waits for something: {}", self.shown());
     }
 
     fn drain(&mut self) {
@@ -256,6 +277,7 @@ impl<S: Subject> Stage<S> {
                 moved = true;
                 assert!(!self.is_closed, "an event after the last one: {event:?}");
                 self.is_closed = S::is_closed(&event);
+                self.events += 1;
                 self.subject.told(&event);
             }
             if !moved {

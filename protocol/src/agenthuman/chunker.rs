@@ -21,7 +21,8 @@ pub struct ChunkSizes {
     /// How far the last message of an utterance may grow so that no crumb is left for another one.
     /// Default 10 s.
     pub good: Duration,
-    /// What no message passes, whatever the other fields say. Default 30 s.
+    /// What no message passes, whatever the other fields say. Default 30 s, which is the
+    /// vendor's limit: more counts as that, and less than 20 ms as 20 ms.
     pub ceiling: Duration,
 }
 
@@ -72,7 +73,8 @@ impl Chunker {
     pub fn ready_made(sizes: ChunkSizes, rate: InputRate, max_message_bytes: usize) -> Self {
         // A message of `n` bytes holds (n − envelope) · 3/4 bytes of audio, two bytes a sample.
         let fits = (max_message_bytes.saturating_sub(ENVELOPE_BYTES) / 4 * 3 / 2) as u64;
-        let ceiling = rate.samples(sizes.ceiling).min(fits).max(1);
+        let ceiling = rate.samples(sizes.ceiling.clamp(LEAST_CEILING, MOST_CEILING));
+        let ceiling = ceiling.min(fits).max(rate.samples(LEAST_CEILING));
         let floor = rate.samples(sizes.floor).clamp(1, ceiling);
         let best = rate.samples(sizes.best).clamp(floor, ceiling);
         let good = rate.samples(sizes.good).clamp(best, ceiling);
@@ -110,6 +112,10 @@ impl Chunker {
     }
 }
 
+/// Whatever is configured: shorter messages would be more envelope than speech.
+const LEAST_CEILING: Duration = Duration::from_millis(20);
+/// The vendor's own, which no message may pass (V14).
+const MOST_CEILING: Duration = Duration::from_secs(30);
 /// What a speak message holds beside its audio, rounded up.
 const ENVELOPE_BYTES: usize = 64;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::error::words;
 use crate::{Code, CommandError, ProtocolError};
 
 /// One of the service's own errors, recognised by its text: it sends no codes.
@@ -76,7 +77,7 @@ impl VendorError {
     /// Recognises a text: white space, case and the kind of dash do not matter.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let text = text.trim();
+        let text = &words(text.trim());
         let plain = normalise(text);
         if let Some((_, error)) = EXACT.iter().find(|(known, _)| normalise(known) == plain) {
             return error.clone();

@@ -361,7 +361,7 @@ impl Playout {
     /// When the oldest mark at Plivo is overdue.
     pub(super) fn mark_deadline(&self, patience: Duration) -> Option<Instant> {
         let mark = self.current.marks.front()?;
-        Some(self.current.reached(mark) + patience)
+        self.current.reached(mark).checked_add(patience)
     }
 
     /// Gives up on the oldest mark if it is overdue.

@@ -39,8 +39,15 @@ pub struct StreamTokens {
 #[derive(Debug)]
 struct Open {
     serial: u64,
-    until: Instant,
+    /// `None` where the lifetime has no end.
+    until: Option<Instant>,
     links: u32,
+}
+
+impl Open {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 impl StreamTokens {
@@ -58,9 +65,9 @@ impl StreamTokens {
 
     /// A token for `call`, of letters and digits; an earlier one of the same call is void.
     pub fn issue(&mut self, now: Instant, call: &CallId) -> String {
-        self.open.retain(|_, open| open.until > now);
+        self.open.retain(|_, open| !open.is_over(now));
         self.serial += 1;
-        let open = Open { serial: self.serial, until: now + self.lifetime, links: LINKS };
+        let open = Open { serial: self.serial, until: now.checked_add(self.lifetime), links: LINKS };
         self.open.insert(call.clone(), open);
         let mac = self.mac(call, self.serial).finalize().into_bytes();
         mac[..TOKEN_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -74,7 +81,7 @@ impl StreamTokens {
         let open = self.open.get(call).ok_or(TokenError::Unknown)?;
         let given = read_hex(token).ok_or(TokenError::Unknown)?;
         self.mac(call, open.serial).verify_truncated_left(&given).map_err(|_| TokenError::Unknown)?;
-        if open.until <= now {
+        if open.is_over(now) {
             return Err(TokenError::Expired);
         }
         let Some(open) = self.open.get_mut(call).filter(|open| open.links > 0) else {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::error::words;
 use crate::slng::wire::{Reply, Request, encode, read_request, write_error};
 use crate::slng::{Quirks, SlngQuirk};
 use crate::{CloseFrame, DecodeError, Message, TimerKind, Timers};
@@ -96,7 +97,7 @@ impl<E: From<Common>> Gate<E> {
 
     /// Arms `timer` to fire after `wait`.
     pub(super) fn wait(&mut self, timer: Timer, wait: Duration) {
-        self.timers.set(timer, self.now + wait);
+        self.timers.after(timer, self.now, wait);
     }
 
     pub(super) fn on_opened(&mut self) {
@@ -129,7 +130,7 @@ impl<E: From<Common>> Gate<E> {
     }
 
     pub(super) fn unhandled(&mut self, kind: impl Into<String>) {
-        self.events.push_back(Common::Unhandled(kind.into()).into());
+        self.events.push_back(Common::Unhandled(words(&kind.into())).into());
     }
 
     /// Whether `init` is let in, given what was understood of its format.

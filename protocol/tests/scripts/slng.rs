@@ -67,7 +67,7 @@ impl Protocol for Tts {
             TtsEvent::Closed => "closed".to_owned(),
             TtsEvent::Garbled { error } => format!("garbled {error}"),
             TtsEvent::LinkLost(frame) => link_lost(frame.as_ref()),
-            TtsEvent::Ready { session_id } => format!("ready {}", session_id.as_deref().unwrap_or("?")),
+            TtsEvent::Ready { session_id, .. } => format!("ready {}", session_id.as_deref().unwrap_or("?")),
             TtsEvent::Truncated { utterance, spoken, text, voiced, reason } => {
                 format!("truncated {} {reason:?} {} voiced={voiced} {text:?}", utterance.get(), ms(*spoken))
             }
@@ -128,7 +128,7 @@ impl Protocol for Stt {
             SttEvent::Garbled { error } => format!("garbled {error}"),
             SttEvent::LinkLost(frame) => link_lost(frame.as_ref()),
             SttEvent::Partial(said) => format!("partial {}", placed(said)),
-            SttEvent::Ready { session_id, backlog } => {
+            SttEvent::Ready { session_id, backlog, .. } => {
                 format!("ready {} backlog={}", session_id.as_deref().unwrap_or("?"), ms(*backlog))
             }
             SttEvent::Unhandled { kind } => format!("unhandled {kind}"),

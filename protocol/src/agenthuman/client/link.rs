@@ -21,7 +21,7 @@ impl AvatarClient {
         self.close_due = false;
         self.garbled = 0;
         self.state = State::Opened;
-        self.timers.set(Timer::Establish, now + self.config.establish_timeout);
+        self.timers.after(Timer::Establish, now, self.config.establish_timeout);
     }
 
     pub(super) fn leave_link(&mut self, now: Instant) {

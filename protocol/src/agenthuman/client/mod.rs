@@ -12,6 +12,7 @@ pub use self::api::{AvatarClientConfig, AvatarCommand, AvatarEvent, Heard, Inter
 use super::playback::Playback;
 use super::speech::{Piece, Speech, SpeechEnd};
 use super::{AvatarSession, Recovery, wire};
+use crate::error::words;
 use crate::{
     Awaited, CloseFrame, CommandError, Epoch, Input, LinkLife, LinkProof, Machine, Message, ProtocolError,
     TimerKind, Timers, UtteranceId,
@@ -202,7 +203,7 @@ impl AvatarClient {
         } else {
             self.close_due = true;
             self.state = State::Closing;
-            self.timers.set(Timer::Close, now + self.config.close_timeout);
+            self.timers.after(Timer::Close, now, self.config.close_timeout);
         }
     }
 
@@ -227,7 +228,7 @@ impl AvatarClient {
     }
 
     fn unhandled(&mut self, kind: impl Into<String>) {
-        self.events.push_back(AvatarEvent::Unhandled { kind: kind.into() });
+        self.events.push_back(AvatarEvent::Unhandled { kind: words(&kind.into()) });
     }
 }
 
@@ -324,7 +325,7 @@ impl Machine for AvatarClient {
             }
             State::Ready if self.interrupt.is_some() => {
                 self.state = State::Interrupting;
-                self.timers.set(Timer::Interrupt, now + self.config.interrupt_timeout);
+                self.timers.after(Timer::Interrupt, now, self.config.interrupt_timeout);
                 Some(Message::Text(wire::interrupt()))
             }
             State::Ready => self.poll_speech(now),

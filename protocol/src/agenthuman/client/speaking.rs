@@ -67,7 +67,7 @@ impl AvatarClient {
         let starving = left <= low;
         let Some(length) = self.speech.next_length(starving) else {
             if self.speech.could_starve() {
-                self.timers.set(Timer::Pace, now + (left - low));
+                self.timers.after(Timer::Pace, now, left - low);
             }
             return None;
         };
@@ -76,7 +76,7 @@ impl AvatarClient {
             // What is not being said yet needs an answer first, and that wakes us by itself.
             let excess = (ahead + length).saturating_sub(self.config.max_ahead);
             if ahead == left && excess <= left {
-                self.timers.set(Timer::Pace, now + excess);
+                self.timers.after(Timer::Pace, now, excess);
             }
             return None;
         }
@@ -89,7 +89,7 @@ impl AvatarClient {
 
     pub(super) fn arm_confirm(&mut self, now: Instant) {
         if self.speech.is_anything_in_flight() && self.timers.get(Timer::Confirm).is_none() {
-            self.timers.set(Timer::Confirm, now + self.confirm_limit());
+            self.timers.after(Timer::Confirm, now, self.confirm_limit());
         }
     }
 
@@ -97,7 +97,7 @@ impl AvatarClient {
     pub(super) fn confirm_limit(&self) -> Duration {
         let text_bytes = self.speech.in_flight_bytes() as u64 * 4 / 3;
         let upload_ms = text_bytes * 1000 / u64::from(self.config.min_uplink.max(1));
-        self.config.confirm_timeout + Duration::from_millis(upload_ms)
+        self.config.confirm_timeout.saturating_add(Duration::from_millis(upload_ms))
     }
 
     pub(super) fn report_completed(&mut self) {

@@ -1,5 +1,6 @@
 //! What a simulated service is configured with, asked, and tells.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ pub struct AvatarServerConfig {
     pub sessions: Vec<HostedSession>,
     /// What it does that the documents do not say. Default nothing.
     pub quirks: Vec<AvatarQuirk>,
-    /// How long a confirmation takes. Default none at all.
+    /// How long a confirmation takes. Default no time at all; with `Duration::MAX` none comes.
     pub confirm_delay: Duration,
 }
 
@@ -34,9 +35,9 @@ impl AvatarServerConfig {
     }
 }
 
-/// One session as a server holds it.
+/// One session as a server holds it. `Debug` does not show its secret.
 #[non_exhaustive]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HostedSession {
     /// Its id.
     pub session_id: String,
@@ -63,6 +64,18 @@ impl HostedSession {
             is_assigned_here: true,
             expires_at: None,
         }
+    }
+}
+
+impl fmt::Debug for HostedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostedSession")
+            .field("session_id", &self.session_id)
+            .field("revision", &self.revision)
+            .field("status", &self.status)
+            .field("is_assigned_here", &self.is_assigned_here)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
     }
 }
 

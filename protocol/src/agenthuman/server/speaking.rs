@@ -56,9 +56,12 @@ impl AvatarServer {
         let message = ToClient { kind: wire::SPEAK_CONFIRMED, audio_samples: count, ..ToClient::default() };
         let mut delay = self.config.confirm_delay;
         if self.has(AvatarQuirk::SlowConfirmation) {
-            delay += SLOW;
+            delay = delay.saturating_add(SLOW);
         }
-        self.answer(now + delay, message.to_text());
+        // A delay beyond all time is a service that never confirms.
+        if let Some(at) = now.checked_add(delay) {
+            self.answer(at, message.to_text());
+        }
     }
 
     /// Answers leave in the order of their questions.

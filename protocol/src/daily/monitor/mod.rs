@@ -71,7 +71,7 @@ impl RoomMonitor {
     #[must_use]
     pub fn new(config: RoomMonitorConfig, now: Instant) -> Self {
         let mut timers = Timers::new();
-        timers.set(Timer::Join, now + config.join_limit);
+        timers.after(Timer::Join, now, config.join_limit);
         Self {
             config,
             now,
@@ -292,7 +292,7 @@ impl RoomMonitor {
     /// Only from inside the room can picture and sound be missed.
     fn await_media(&mut self) {
         if self.is_watching && !self.is_ending && self.state == RoomState::Joined {
-            self.timers.set(Timer::Media, self.now + self.config.media_limit);
+            self.timers.after(Timer::Media, self.now, self.config.media_limit);
         }
     }
 
@@ -318,7 +318,7 @@ impl RoomMonitor {
         self.judge_quality();
         if !self.is_ending {
             self.verdicts.push_back(RoomVerdict::AvatarLost);
-            self.timers.set(Timer::Join, self.now + self.config.join_limit);
+            self.timers.after(Timer::Join, self.now, self.config.join_limit);
         }
     }
 
@@ -367,7 +367,7 @@ impl RoomMonitor {
                 self.verdicts.push_back(RoomVerdict::Recovered);
             }
         } else if !self.is_degraded && !self.is_ending && self.timers.get(Timer::Degraded).is_none() {
-            self.timers.set(Timer::Degraded, self.now + self.config.degraded_limit);
+            self.timers.after(Timer::Degraded, self.now, self.config.degraded_limit);
         }
     }
 }

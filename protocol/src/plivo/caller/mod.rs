@@ -98,7 +98,7 @@ impl PlivoCaller {
     #[must_use]
     pub fn new(config: PlivoCallerConfig, now: Instant) -> Self {
         let mut timers = Timers::new();
-        timers.set(Timer::Redial, now + DIAL_PATIENCE);
+        timers.after(Timer::Redial, now, DIAL_PATIENCE);
         Self {
             state: State::Dialing,
             now,
@@ -168,7 +168,7 @@ impl PlivoCaller {
     fn begin_close(&mut self, frame: CloseFrame) {
         self.outbox.push_back((false, Message::Close(frame)));
         self.state = State::Closing;
-        self.timers.set(Timer::Close, self.now + CLOSE_PATIENCE);
+        self.timers.after(Timer::Close, self.now, CLOSE_PATIENCE);
     }
 
     fn finish(&mut self) {
@@ -211,7 +211,7 @@ impl PlivoCaller {
         if self.began.is_none() {
             self.began = Some(self.now);
             self.playback = Playback::new(self.config.format, self.now);
-            self.timers.set(Timer::Tick, self.now + FRAME);
+            self.timers.after(Timer::Tick, self.now, FRAME);
         }
         if !self.was_live {
             self.was_live = true;
@@ -254,7 +254,7 @@ impl PlivoCaller {
             self.finish();
         } else {
             let after = self.config.redial_delay;
-            self.timers.set(Timer::Redial, self.now + after + DIAL_PATIENCE);
+            self.timers.after(Timer::Redial, self.now, after.saturating_add(DIAL_PATIENCE));
             self.events.push_back(CallerEvent::Redial { attempt: self.losses, after });
         }
     }
@@ -283,7 +283,7 @@ impl PlivoCaller {
     }
 
     fn millis(&self) -> u64 {
-        (self.config.epoch + FRAME.saturating_mul(self.ticks as u32)).as_millis() as u64
+        self.config.epoch.saturating_add(FRAME.saturating_mul(self.ticks as u32)).as_millis() as u64
     }
 
     fn tick(&mut self) {

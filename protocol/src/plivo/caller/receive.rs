@@ -9,6 +9,7 @@ use super::super::wire::{self, Loose, Text};
 use super::PlivoCaller;
 use super::event::CallerEvent;
 use super::write::Writer;
+use crate::error::words;
 use crate::json::decode;
 use crate::{Code, DecodeError};
 
@@ -35,7 +36,7 @@ impl PlivoCaller {
                 Some(Ok(digits)) if !digits.is_empty() => self.events.push_back(CallerEvent::Tones(digits)),
                 Some(_) | None => self.garbled("no keys in a sendDTMF", text),
             },
-            other => self.events.push_back(CallerEvent::Unhandled { kind: other.to_owned() }),
+            other => self.events.push_back(CallerEvent::Unhandled { kind: words(other) }),
         }
     }
 

@@ -18,7 +18,8 @@ pub struct PlivoConfig {
     pub start_timeout: Duration,
     /// 1.5 s without `media` and the link is dead: 50 messages a second are its pulse.
     pub media_timeout: Duration,
-    /// 400 ms of audio ahead of the caller's ear. Less starves on a slow link, more answers a barge-in later.
+    /// 400 ms of audio ahead of the caller's ear. Less starves on a slow link, more answers a barge-in later, and
+    /// beyond 30 s Plivo's own queue may overflow: so much is the most.
     pub lead: Duration,
     /// 30 s of audio that may wait here; `Play` refuses beyond it.
     pub max_queued: Duration,
@@ -58,13 +59,13 @@ impl PlivoConfig {
     /// Sets the lead; anything under one frame counts as one frame.
     #[must_use]
     pub fn with_lead(self, lead: Duration) -> Self {
-        Self { lead, ..self }
+        Self { lead, ..self }.within_bounds()
     }
 
     /// Sets the length of a message out, held within 20 to 200 ms.
     #[must_use]
     pub fn with_frame(self, frame: Duration) -> Self {
-        Self { frame: frame.clamp(MIN_FRAME, MAX_FRAME), ..self }
+        Self { frame, ..self }.within_bounds()
     }
 
     /// Sets how much audio may wait here.
@@ -85,6 +86,11 @@ impl PlivoConfig {
         Self { redial_timeout: limit, ..self }
     }
 
+    /// With what Plivo could not take brought to the nearest that it can.
+    pub(super) fn within_bounds(self) -> Self {
+        Self { frame: self.frame.clamp(MIN_FRAME, MAX_FRAME), lead: self.lead.min(MAX_LEAD), ..self }
+    }
+
     /// Sets how often a stream is dialled again.
     #[must_use]
     pub fn with_redials(self, redials: u32) -> Self {
@@ -94,5 +100,7 @@ impl PlivoConfig {
 
 /// One telephone frame.
 const MIN_FRAME: Duration = Duration::from_millis(20);
+/// Plivo's documents name 40 s and 60 s for what its queue holds.
+const MAX_LEAD: Duration = Duration::from_secs(30);
 /// 200 ms of 24 kHz linear audio is 12,800 characters of base64: within the 16 KB Plivo recommends.
 const MAX_FRAME: Duration = Duration::from_millis(200);

@@ -68,7 +68,7 @@ impl PlivoStream {
         self.stats.links_lost += 1;
         self.state = State::Down;
         self.timers.stop_all();
-        self.timers.set(Timer::Redial, self.now + self.config.redial_timeout);
+        self.timers.after(Timer::Redial, self.now, self.config.redial_timeout);
         self.urgent.clear();
         self.give_up_clears();
         self.forgiven = 0;
@@ -91,15 +91,23 @@ impl PlivoStream {
         if matches!(self.state, State::Live | State::AwaitingStart) {
             self.lose_link(None, LossCause::Closed);
         }
-        if self.state == State::Finished {
-            return;
+        match self.state {
+            State::Finished => return,
+            // Somebody dialled before our close had arrived: the new link is closed like the old one.
+            State::Closing => {
+                if self.urgent.is_empty() {
+                    self.urgent.push_back(Message::Close(CloseFrame::normal()));
+                }
+                return;
+            }
+            State::AwaitingStart | State::Down | State::Live => {}
         }
         if self.info.is_some() {
             self.life = self.life.next();
         }
         self.clocks = [TrackClock::default(); 2];
         self.timers.stop(Timer::Redial);
-        self.timers.set(Timer::Start, self.now + self.config.start_timeout);
+        self.timers.after(Timer::Start, self.now, self.config.start_timeout);
         self.state = State::AwaitingStart;
     }
 
@@ -153,7 +161,8 @@ impl PlivoStream {
 
     pub(super) fn clear_is_overdue(&self) -> bool {
         let oldest = self.playout.as_ref().and_then(Playout::oldest_clear);
-        oldest.is_some_and(|at| at + self.config.clear_timeout <= self.now)
+        let due = oldest.and_then(|at| at.checked_add(self.config.clear_timeout));
+        due.is_some_and(|at| at <= self.now)
     }
 }
 

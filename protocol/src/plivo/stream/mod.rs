@@ -134,8 +134,10 @@ impl PlivoStream {
     /// A stream whose link is yet to open.
     #[must_use]
     pub fn new(config: PlivoConfig, now: Instant) -> Self {
+        // The fields are public.
+        let config = config.within_bounds();
         let mut timers = Timers::new();
-        timers.set(Timer::Start, now + config.start_timeout);
+        timers.after(Timer::Start, now, config.start_timeout);
         Self {
             state: State::Down,
             now,
@@ -187,13 +189,15 @@ impl PlivoStream {
     /// Sets a mark behind everything queued so far.
     ///
     /// # Errors
-    /// The stream has not started or is over; too many marks are pending.
+    /// The stream has not started or is over; the name is longer than 1,024 bytes; too many marks are pending.
     pub fn checkpoint(&mut self, now: Instant, name: impl Into<CheckpointName>) -> Result<(), CommandError> {
+        let name = name.into();
         let playout = self.started(now)?;
+        check_length("checkpoint", name.as_str().len())?;
         if playout.pending_marks() >= MAX_MARKS {
             return Err(CommandError::QueueFull { limit: MAX_MARKS, unit: "checkpoints" });
         }
-        playout.checkpoint(name.into());
+        playout.checkpoint(name);
         Ok(())
     }
 
@@ -225,7 +229,7 @@ impl PlivoStream {
     /// Sends key tones, at once and beside the audio queue.
     ///
     /// # Errors
-    /// The stream is not live; nothing was pressed; too many tones wait for the link.
+    /// The stream is not live; nothing was pressed, or more than 1,024 keys; too many tones wait for the link.
     pub fn send_dtmf(&mut self, now: Instant, digits: &[Digit]) -> Result<(), CommandError> {
         self.started(now)?;
         if digits.is_empty() {
@@ -235,6 +239,7 @@ impl PlivoStream {
                 remedy: "give at least one key",
             });
         }
+        check_length("dtmf", digits.len())?;
         if self.state != State::Live {
             return Err(CommandError::NotStarted);
         }
@@ -255,7 +260,7 @@ impl PlivoStream {
                 self.urgent.clear();
                 self.urgent.push_back(Message::Close(CloseFrame::normal()));
                 self.timers.stop_all();
-                self.timers.set(Timer::Close, now + self.config.close_timeout);
+                self.timers.after(Timer::Close, now, self.config.close_timeout);
                 self.state = State::Closing;
             }
             State::Down => self.finish(),
@@ -361,6 +366,10 @@ impl Machine for PlivoStream {
     }
 
     fn handle_command(&mut self, now: Instant, command: PlivoCommand) -> Result<(), CommandError> {
+        if matches!(self.state, State::Closing | State::Finished) {
+            self.advance(now);
+            return Err(CommandError::Closed);
+        }
         match command {
             PlivoCommand::Clear => self.clear(now),
             PlivoCommand::Checkpoint(name) => self.checkpoint(now, name),
@@ -418,7 +427,8 @@ impl Machine for PlivoStream {
         // Audio that may leave already waits for the link, not for the clock.
         let paced = paced.filter(|at| *at > self.now);
         let mark = live.and_then(|playout| playout.mark_deadline(self.config.checkpoint_timeout));
-        let clear = live.and_then(Playout::oldest_clear).map(|at| at + self.config.clear_timeout);
+        let clear =
+            live.and_then(Playout::oldest_clear).and_then(|at| at.checked_add(self.config.clear_timeout));
         [self.timers.next(), paced, mark, clear].into_iter().flatten().min()
     }
 
@@ -441,6 +451,16 @@ fn is_wav(audio: &[u8]) -> bool {
     audio.starts_with(b"RIFF") && audio.get(8..12) == Some(b"WAVE")
 }
 
+/// Plivo takes no message of more than 64 KB, and an escaped character may take six bytes.
+fn check_length(field: &'static str, bytes: usize) -> Result<(), CommandError> {
+    if bytes <= MAX_NAME {
+        return Ok(());
+    }
+    Err(CommandError::Invalid { field, seen: format!("{bytes} bytes long"), remedy: "give at most 1,024" })
+}
+
+/// Bytes of a mark's name, and keys of one message.
+const MAX_NAME: usize = 1_024;
 /// Marks that may be pending at once: an hour of sentences.
 const MAX_MARKS: usize = 1_024;
 /// Key tones and clears that may wait for the link.

@@ -8,6 +8,7 @@ use super::super::{codes, playout::Playout, types::Digit};
 use super::event::{ClearedBy, PlivoEvent, SkipReason};
 use super::inbound::{Continuity, Kind};
 use super::{PlivoStream, State, Timer, is_wav};
+use crate::error::words;
 use crate::{CloseFrame, DecodeError, Message, ProtocolError};
 
 impl PlivoStream {
@@ -55,8 +56,7 @@ impl PlivoStream {
 
     pub(super) fn on_unhandled(&mut self, kind: &str) {
         self.stats.unhandled += 1;
-        let kind = kind.chars().take(DecodeError::EXCERPT_CHARS).collect();
-        self.events.push_back(PlivoEvent::Unhandled { kind });
+        self.events.push_back(PlivoEvent::Unhandled { kind: words(kind) });
     }
 
     fn on_garbled(&mut self, error: DecodeError) {
@@ -107,7 +107,7 @@ impl PlivoStream {
             None => self.playout = Some(Playout::new(info.format)),
         }
         self.timers.stop(Timer::Start);
-        self.timers.set(Timer::Media, self.now + self.config.media_timeout);
+        self.timers.after(Timer::Media, self.now, self.config.media_timeout);
         self.state = State::Live;
         if self.info.as_ref().is_some_and(|old| old.stream_id != info.stream_id) {
             self.losses = 0;
@@ -136,7 +136,7 @@ impl PlivoStream {
             return;
         };
         let format = playout.format();
-        self.timers.set(Timer::Media, self.now + self.config.media_timeout);
+        self.timers.after(Timer::Media, self.now, self.config.media_timeout);
         let Some(track) = read_track(media) else {
             self.on_unhandled("media of an unknown track");
             return;
@@ -189,7 +189,8 @@ impl PlivoStream {
 
     fn on_dtmf(&mut self, envelope: &Envelope<'_>, text: &str) {
         let digits = envelope.dtmf.as_ref().and_then(|dtmf| dtmf.digit.to_text());
-        match digits.as_deref().map(Digit::parse_all) {
+        // One key is what Plivo documents; a few are taken, a message full of them is not.
+        match digits.filter(|digits| digits.len() <= MAX_KEYS).as_deref().map(Digit::parse_all) {
             Some(Ok(digits)) => self.events.extend(digits.into_iter().map(PlivoEvent::Dtmf)),
             Some(Err(_)) | None => self.on_garbled(DecodeError::new("no key in a dtmf message", text)),
         }
@@ -231,6 +232,7 @@ impl PlivoStream {
 
     fn on_play_failed(&mut self, envelope: &Envelope<'_>) {
         let reason = envelope.reason.to_text().unwrap_or_else(|| envelope.event.0.clone().into_owned());
+        let reason = words(&reason);
         self.drop_marks(SkipReason::PlayFailed);
         let code = codes::of_reason(&reason).or_else(|| codes::of_reason(&envelope.event.0));
         self.events.push_back(PlivoEvent::PlayFailed { code, reason });
@@ -238,7 +240,7 @@ impl PlivoStream {
 
     /// An `error` about our audio is a failure to play; any other ends the stream.
     fn on_error(&mut self, envelope: &Envelope<'_>) -> Result<(), ProtocolError> {
-        let reason = envelope.reason.to_text().unwrap_or_else(|| "no reason given".to_owned());
+        let reason = words(&envelope.reason.to_text().unwrap_or_else(|| "no reason given".to_owned()));
         let code = codes::of_reason(&reason);
         if code.is_some_and(codes::is_about_audio) && self.state == State::Live {
             self.on_play_failed(envelope);
@@ -269,5 +271,7 @@ fn is_foreign(info: &StreamInfo, stream_id: &Loose<'_>) -> bool {
     stream_id.text().is_some_and(|id| id != info.stream_id.as_str())
 }
 
+/// Keys taken from one message.
+const MAX_KEYS: usize = 16;
 /// Plivo's own limit on a message.
 const MAX_MESSAGE: usize = 64 * 1024;

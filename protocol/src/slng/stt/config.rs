@@ -37,7 +37,7 @@ pub struct SttConfig {
     pub final_timeout: Duration,
     /// How long the end of the session may make no progress. Default 5 s.
     pub close_timeout: Duration,
-    /// Silence on the link after which `keepalive` is sent. Default 10 s.
+    /// Silence on the link after which `keepalive` is sent. Default 10 s. Zero sends none.
     pub keepalive: Duration,
 }
 
@@ -175,6 +175,8 @@ pub enum SttEvent {
     Ready {
         /// The gateway's name for this link, to be quoted in support cases.
         session_id: Option<String>,
+        /// Its name for the request that opened the link (`slng_request_id`), to be quoted beside it.
+        request_id: Option<String>,
         /// How much audio waits to be sent, faster than real time.
         backlog: Duration,
     },

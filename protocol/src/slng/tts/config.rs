@@ -34,7 +34,7 @@ pub struct TtsConfig {
     pub terminal_timeout: Duration,
     /// How long the gateway may take to close after `close`. Default 1 s.
     pub close_timeout: Duration,
-    /// How often `keepalive` is sent. Default 25 s; the vendor's own client uses 30 s.
+    /// How often `keepalive` is sent. Default 25 s; the vendor's own client uses 30 s. Zero sends none.
     pub keepalive: Duration,
     /// The longest text of one command and of one message, in characters. Default 2,000; some
     /// models take no more than 500.
@@ -201,6 +201,8 @@ pub enum TtsEvent {
     Ready {
         /// The gateway's name for this link, to be quoted in support cases.
         session_id: Option<String>,
+        /// Its name for the request that opened the link (`slng_request_id`), to be quoted beside it.
+        request_id: Option<String>,
     },
     /// An utterance ended before it was spoken. It is not spoken again by itself: what was heard of
     /// it would be heard twice.

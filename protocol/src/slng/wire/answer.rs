@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::field::Field;
+use crate::error::words;
 use crate::json::decode;
 use crate::slng::codes;
 use crate::{Code, DecodeError};
@@ -23,9 +24,7 @@ pub(in crate::slng) enum TtsMessage {
     Error(VendorError),
     /// Known, and of no use: metadata, segment boundaries.
     Ignored,
-    Ready {
-        session_id: Option<String>,
-    },
+    Ready(Ready),
     Terminal(Terminal),
     Unhandled(String),
     Words(Vec<(String, f64, f64)>),
@@ -46,8 +45,15 @@ pub(in crate::slng) enum SttMessage {
     Final(Speech),
     Ignored,
     Partial(Speech),
-    Ready { session_id: Option<String> },
+    Ready(Ready),
     Unhandled(String),
+}
+
+/// What the gateway calls a link it has opened.
+#[derive(Debug)]
+pub(in crate::slng) struct Ready {
+    pub(in crate::slng) session_id: Option<String>,
+    pub(in crate::slng) request_id: Option<String>,
 }
 
 /// Recognised speech with times in seconds from the link's first sample, where there are any.
@@ -92,6 +98,8 @@ struct Frame<'a> {
     is_final: Option<Field<'a>>,
     #[serde(borrow)]
     session_id: Option<Field<'a>>,
+    #[serde(borrow, alias = "slng_request_id")]
+    request_id: Option<Field<'a>>,
     word_timestamps: Option<Value>,
     // Errors.
     #[serde(borrow)]
@@ -152,7 +160,9 @@ pub(in crate::slng) fn read_tts(text: &str) -> Result<TtsMessage, DecodeError> {
         }
         "cleared" => return Ok(TtsMessage::Cleared),
         "error" => return Ok(TtsMessage::Error(frame.vendor_error())),
-        "ready" => return Ok(TtsMessage::Ready { session_id: frame.session_id() }),
+        "ready" => return Ok(TtsMessage::Ready(frame.ready())),
+        // A provider's own greeting, capitalised as the gateway's never is: there is no `ready` on its routes.
+        "metadata" if frame.is_capitalised() => return Ok(TtsMessage::Ready(frame.ready())),
         "timestamps" => return Ok(frame.word_times().map_or(TtsMessage::Ignored, TtsMessage::Words)),
         "control_ack" | "final" | "metadata" | "open" | "segment_end" | "segment_start" | "warning" => {
             return Ok(TtsMessage::Ignored);
@@ -188,7 +198,7 @@ pub(in crate::slng) fn read_stt(text: &str) -> Result<SttMessage, DecodeError> {
         });
     };
     Ok(match &*kind {
-        "ready" => SttMessage::Ready { session_id: frame.session_id() },
+        "ready" => SttMessage::Ready(frame.ready()),
         "partial_transcript" => SttMessage::Partial(frame.speech()),
         "final_transcript" => SttMessage::Final(frame.speech()),
         "results" if frame.says_final() => SttMessage::Final(frame.speech()),
@@ -229,8 +239,15 @@ impl Frame<'_> {
         self.is_final.as_ref().and_then(Field::as_bool).unwrap_or(false)
     }
 
-    fn session_id(&self) -> Option<String> {
-        self.session_id.as_ref().and_then(Field::as_str).map(str::to_owned)
+    /// Whether the type is written as providers write theirs, not as the gateway does.
+    fn is_capitalised(&self) -> bool {
+        let kind = self.kind.as_ref().and_then(Field::as_str).unwrap_or_default();
+        kind.starts_with(|first: char| first.is_ascii_uppercase())
+    }
+
+    fn ready(&self) -> Ready {
+        let name = |field: &'_ Option<Field<'_>>| field.as_ref().and_then(Field::as_str).map(words);
+        Ready { session_id: name(&self.session_id), request_id: name(&self.request_id) }
     }
 
     fn event(&self) -> &str {
@@ -432,8 +449,15 @@ mod tests {
             (r#"{"type":"final","is_final":true}"#, "Terminal(Other)"),
             (r#"{"type":"event","data":{"event_type":"completed"}}"#, "Terminal(Other)"),
             (r#"{"type":"audio_end","audio":"AAE="}"#, "Audio { audio: [0, 1], last: Some(AudioEnd) }"),
-            (r#"{"type":"Metadata","request_id":"r"}"#, "Ignored"),
-            (r#"{"type":"ready","session_id":"s"}"#, "Ready { session_id: Some(\"s\") }"),
+            (r#"{"type":"metadata","request_id":"r"}"#, "Ignored"),
+            (
+                r#"{"type":"Metadata","request_id":"r"}"#,
+                "Ready(Ready { session_id: None, request_id: Some(\"r\") })",
+            ),
+            (
+                r#"{"type":"ready","session_id":"s"}"#,
+                "Ready(Ready { session_id: Some(\"s\"), request_id: None })",
+            ),
             (r#"{"type":"waltz"}"#, "Unhandled(\"waltz\")"),
             (
                 r#"{"type":"timestamps","word_timestamps":{"words":["a"],"start":[0.5],"end":[1]}}"#,

@@ -6,7 +6,7 @@ mod reply;
 mod request;
 
 pub(super) use answer::{
-    Speech, SttMessage, Terminal, TtsMessage, VendorError, error_body, read_stt, read_tts,
+    Ready, Speech, SttMessage, Terminal, TtsMessage, VendorError, error_body, read_stt, read_tts,
 };
 pub(super) use field::encode;
 pub(super) use reply::{Reply, ReplySpeech, ReplyWord, Results, write_error};

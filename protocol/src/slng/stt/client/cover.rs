@@ -1,6 +1,6 @@
 //! Transcripts, their places, and how much audio they settle.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Link, SttClient, Timer};
 use crate::slng::stt::SttEvent;
@@ -41,8 +41,9 @@ impl SttClient {
             self.stats.duplicates += 1;
             return;
         }
-        if goes_back == Some(true) {
-            // Other words in a place already told: these times do not count from the link's first sample.
+        if goes_back == Some(true) || self.is_beyond(&speech) {
+            // Other words in a place already told, or words in a place never sent: these times do not count
+            // from the link's first sample.
             speech.words.clear();
             speech.span = None;
         }
@@ -59,6 +60,12 @@ impl SttClient {
     fn told_end(&self, speech: &Speech) -> Option<u64> {
         let seconds = speech.span.map(|(_, end)| end).or_else(|| speech.words.last().map(|word| word.end))?;
         Some(self.at(seconds))
+    }
+
+    /// Whether a transcript ends, by its own account, long after the last sample it can have heard.
+    fn is_beyond(&self, speech: &Speech) -> bool {
+        let heard = self.hold.next().saturating_add(self.config.rate.samples_in(CLOCK_ERROR));
+        self.told_end(speech).is_some_and(|end| end > heard)
     }
 
     /// Whether a final says the last one again: in the same place or, without times, with nothing sent in between.
@@ -144,8 +151,11 @@ impl SttClient {
     /// Waits for the answer to the oldest finalize that was sent.
     pub(super) fn arm_final(&mut self) {
         match self.marks.front() {
-            Some(mark) if mark.sent => self.timers.set(Timer::Final, self.now + self.config.final_timeout),
+            Some(mark) if mark.sent => self.timers.after(Timer::Final, self.now, self.config.final_timeout),
             Some(_) | None => self.timers.stop(Timer::Final),
         }
     }
 }
+
+/// How much later than the truth a model may place a word's end: the silence it adds behind a stream's end.
+const CLOCK_ERROR: Duration = Duration::from_secs(1);

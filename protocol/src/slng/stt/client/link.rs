@@ -1,10 +1,11 @@
 //! What links do to a recognition session: openings, ends, messages, deadlines.
 
 use super::{Close, Link, SttClient, Timer};
+use crate::error::words;
 use crate::slng::codes;
 use crate::slng::stt::SttEvent;
 use crate::slng::wire::{
-    SttInit, SttInitConfig, SttMessage, ToStt, VendorError, encode, encoding_name, read_stt,
+    Ready, SttInit, SttInitConfig, SttMessage, ToStt, VendorError, encode, encoding_name, read_stt,
 };
 use crate::{CloseFrame, Code, DecodeError, Message, ProtocolError};
 
@@ -29,7 +30,7 @@ impl SttClient {
             enable_partials: self.config.partials,
         };
         self.outbox.push_back(Message::Text(encode(&ToStt::Init(SttInit { config }))));
-        self.timers.set(Timer::Ready, self.now + self.config.ready_timeout);
+        self.timers.after(Timer::Ready, self.now, self.config.ready_timeout);
     }
 
     pub(super) fn on_closed(&mut self, frame: Option<CloseFrame>) {
@@ -100,26 +101,23 @@ impl SttClient {
             SttMessage::Final(speech) => self.on_final(speech),
             SttMessage::Ignored => {}
             SttMessage::Partial(speech) => self.on_partial(speech),
-            SttMessage::Ready { session_id } => self.on_ready(session_id),
-            SttMessage::Unhandled(kind) => self.unhandled(kind),
+            SttMessage::Ready(ready) => self.on_ready(ready),
+            SttMessage::Unhandled(kind) => self.unhandled(&kind),
         }
         Ok(())
     }
 
-    pub(super) fn unhandled(&mut self, kind: String) {
+    pub(super) fn unhandled(&mut self, kind: &str) {
         self.stats.unhandled += 1;
-        self.events.push_back(SttEvent::Unhandled { kind });
+        self.events.push_back(SttEvent::Unhandled { kind: words(kind) });
     }
 
     fn on_garbled(&mut self, error: DecodeError) -> Result<(), ProtocolError> {
         self.stats.garbled += 1;
         self.garbled_in_a_row += 1;
         if self.garbled_in_a_row > MAX_GARBLED {
-            self.link = Link::Over;
-            return Err(ProtocolError::LimitExceeded {
-                what: "messages that do not parse",
-                limit: MAX_GARBLED,
-            });
+            let what = "messages that do not parse";
+            return Err(self.fail(ProtocolError::LimitExceeded { what, limit: MAX_GARBLED }));
         }
         self.events.push_back(SttEvent::Garbled { error });
         Ok(())
@@ -127,8 +125,7 @@ impl SttClient {
 
     fn on_error(&mut self, error: VendorError) -> Result<(), ProtocolError> {
         if !codes::retryable(error.code) {
-            self.link = Link::Over;
-            return Err(ProtocolError::Peer { code: error.code, message: error.message });
+            return Err(self.fail(ProtocolError::Peer { code: error.code, message: error.message }));
         }
         self.stated_wait = error.retry_after;
         self.warn(error.code, error.message);
@@ -136,17 +133,32 @@ impl SttClient {
         Ok(())
     }
 
-    fn on_ready(&mut self, session_id: Option<String>) {
+    /// Ends the session badly: the caller returns the error, and nothing follows it.
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.link = Link::Over;
+        self.timers.stop_all();
+        self.outbox.clear();
+        error
+    }
+
+    pub(super) fn arm_keepalive(&mut self) {
+        if !self.config.keepalive.is_zero() {
+            self.timers.after(Timer::Keepalive, self.now, self.config.keepalive);
+        }
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
         if self.link != Link::AwaitingReady {
             return;
         }
         self.link = Link::Ready;
         self.timers.stop(Timer::Ready);
-        self.timers.set(Timer::Keepalive, self.now + self.config.keepalive);
+        self.arm_keepalive();
         self.origin = self.hold.next();
         self.pace = self.now;
         self.progress();
-        self.events.push_back(SttEvent::Ready { session_id, backlog: self.backlog() });
+        let (Ready { session_id, request_id }, backlog) = (ready, self.backlog());
+        self.events.push_back(SttEvent::Ready { session_id, request_id, backlog });
         self.note_caught_up();
     }
 
@@ -169,8 +181,11 @@ impl SttClient {
                 self.arm_final();
             }
             Timer::Keepalive => {
-                self.outbox.push_back(Message::Text(encode(&ToStt::Keepalive)));
-                self.timers.set(Timer::Keepalive, self.now + self.config.keepalive);
+                // What still waits for the link keeps it as busy as another one would.
+                if self.outbox.is_empty() {
+                    self.outbox.push_back(Message::Text(encode(&ToStt::Keepalive)));
+                }
+                self.arm_keepalive();
             }
             // It only has us polled.
             Timer::Pace => {}

@@ -271,7 +271,7 @@ impl SttClient {
     /// The end of the session came nearer.
     fn progress(&mut self) {
         if self.close != Close::NotAsked {
-            self.timers.set(Timer::Close, self.now + self.config.close_timeout);
+            self.timers.after(Timer::Close, self.now, self.config.close_timeout);
         }
     }
 
@@ -303,7 +303,7 @@ impl Machine for SttClient {
             (_, Input::Closed(frame)) => self.on_closed(frame),
             (Link::Down | Link::Retired, Input::Binary(_) | Input::Text(_)) => {}
             (Link::AwaitingReady | Link::Ready, Input::Text(text)) => self.on_text(text)?,
-            (Link::AwaitingReady | Link::Ready, Input::Binary(_)) => self.unhandled("binary".to_owned()),
+            (Link::AwaitingReady | Link::Ready, Input::Binary(_)) => self.unhandled("binary"),
         }
         Ok(())
     }

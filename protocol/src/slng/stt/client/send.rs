@@ -31,7 +31,7 @@ impl SttClient {
                 mark.sent = true;
                 mark.tries += 1;
                 if self.timers.get(Timer::Final).is_none() {
-                    self.timers.set(Timer::Final, self.now + self.config.final_timeout);
+                    self.timers.after(Timer::Final, self.now, self.config.final_timeout);
                 }
                 return Some(self.sent(Message::Text(encode(&ToStt::Finalize))));
             }
@@ -83,7 +83,7 @@ impl SttClient {
     }
 
     fn sent(&mut self, message: Message) -> Message {
-        self.timers.set(Timer::Keepalive, self.now + self.config.keepalive);
+        self.arm_keepalive();
         message
     }
 }

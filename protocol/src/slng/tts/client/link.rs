@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::turn::Leftover;
 use super::{Link, Timer, TtsClient};
+use crate::error::words;
 use crate::slng::codes;
 use crate::slng::tts::{Truncation, TtsEvent};
 use crate::slng::wire::{
-    Terminal, ToTts, TtsInitConfig, TtsMessage, VendorError, encode, encoding_name, error_body, read_tts,
+    Ready, Terminal, ToTts, TtsInitConfig, TtsMessage, VendorError, encode, encoding_name, error_body,
+    read_tts,
 };
 use crate::{CloseFrame, Code, DecodeError, Machine, Message, ProtocolError};
 
@@ -38,7 +40,7 @@ impl TtsClient {
         };
         let init = encode(&ToTts::Init { voice: &self.config.voice, config });
         self.outbox.push_back(Message::Text(init));
-        self.timers.set(Timer::Ready, self.now + self.config.ready_timeout);
+        self.timers.after(Timer::Ready, self.now, self.config.ready_timeout);
     }
 
     pub(super) fn on_closed(&mut self, frame: Option<CloseFrame>) {
@@ -78,11 +80,11 @@ impl TtsClient {
             TtsMessage::Cleared => self.on_cleared(),
             TtsMessage::Error(error) => return self.on_error(error),
             TtsMessage::Ignored => {}
-            TtsMessage::Ready { session_id } => self.on_ready(session_id),
+            TtsMessage::Ready(ready) => self.on_ready(ready),
             TtsMessage::Terminal(terminal) => self.on_terminal(terminal),
             TtsMessage::Unhandled(kind) => {
                 self.stats.unhandled += 1;
-                self.events.push_back(TtsEvent::Unhandled { kind });
+                self.events.push_back(TtsEvent::Unhandled { kind: words(&kind) });
             }
             TtsMessage::Words(words) => self.on_words(&words),
         }
@@ -93,22 +95,20 @@ impl TtsClient {
         self.stats.garbled += 1;
         self.garbled_in_a_row += 1;
         if self.garbled_in_a_row > MAX_GARBLED {
-            self.link = Link::Over;
-            return Err(ProtocolError::LimitExceeded {
-                what: "messages that do not parse",
-                limit: MAX_GARBLED,
-            });
+            let what = "messages that do not parse";
+            return Err(self.fail(ProtocolError::LimitExceeded { what, limit: MAX_GARBLED }));
         }
         self.events.push_back(TtsEvent::Garbled { error });
         Ok(())
     }
 
-    fn on_ready(&mut self, session_id: Option<String>) {
+    fn on_ready(&mut self, ready: Ready) {
         if self.link == Link::AwaitingReady {
             self.link = Link::Ready;
             self.timers.stop(Timer::Ready);
-            self.timers.set(Timer::Keepalive, self.now + self.config.keepalive);
-            self.events.push_back(TtsEvent::Ready { session_id });
+            self.arm_keepalive();
+            let Ready { session_id, request_id } = ready;
+            self.events.push_back(TtsEvent::Ready { session_id, request_id });
         }
     }
 
@@ -131,8 +131,7 @@ impl TtsClient {
             Link::AwaitingReady | Link::Clearing { .. } | Link::Quiet | Link::Ready => {}
         }
         if !codes::retryable(error.code) {
-            self.link = Link::Over;
-            return Err(ProtocolError::Peer { code: error.code, message: error.message });
+            return Err(self.fail(ProtocolError::Peer { code: error.code, message: error.message }));
         }
         // Whether a link survives an error is documented nowhere; the vendor's clients drop it.
         self.stated_wait = error.retry_after;
@@ -160,7 +159,7 @@ impl TtsClient {
                 self.link = Link::Clearing { dropped };
                 self.leftover = Some(Leftover::Any);
                 self.outbox.push_back(Message::Text(encode(&ToTts::Clear)));
-                self.timers.set(Timer::Clear, self.now + self.config.clear_timeout);
+                self.timers.after(Timer::Clear, self.now, self.config.clear_timeout);
             }
             // It joins the clear that is unanswered.
             Link::Clearing { dropped: before } => *before += dropped,
@@ -175,7 +174,7 @@ impl TtsClient {
         let Link::Clearing { dropped } = self.link else { return };
         self.timers.stop(Timer::Clear);
         self.link = Link::Quiet;
-        self.timers.set(Timer::Quiet, self.now + self.config.clear_quiet);
+        self.timers.after(Timer::Quiet, self.now, self.config.clear_quiet);
         self.events.push_back(TtsEvent::Cleared { dropped_bytes: dropped });
     }
 
@@ -188,7 +187,7 @@ impl TtsClient {
             Link::AwaitingReady | Link::Clearing { .. } | Link::Closing | Link::Quiet | Link::Ready => {
                 self.link = Link::Closing;
                 self.outbox.push_back(Message::Text(encode(&ToTts::Close)));
-                self.timers.set(Timer::Close, self.now + self.config.close_timeout);
+                self.timers.after(Timer::Close, self.now, self.config.close_timeout);
             }
         }
     }
@@ -203,6 +202,22 @@ impl TtsClient {
         self.outbox.clear();
         self.outbox.push_back(Message::Close(CloseFrame::normal()));
         self.link = Link::Retired;
+    }
+
+    fn arm_keepalive(&mut self) {
+        if !self.config.keepalive.is_zero() {
+            self.timers.after(Timer::Keepalive, self.now, self.config.keepalive);
+        }
+    }
+
+    /// Ends the session badly: the caller returns the error, and nothing follows it.
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.link = Link::Over;
+        self.timers.stop_all();
+        self.outbox.clear();
+        self.text.clear();
+        self.turn = None;
+        error
     }
 
     fn finish(&mut self) {
@@ -226,8 +241,11 @@ impl TtsClient {
                 self.finish();
             }
             Timer::Keepalive => {
-                self.outbox.push_back(Message::Text(encode(&ToTts::Keepalive)));
-                self.timers.set(Timer::Keepalive, self.now + self.config.keepalive);
+                // What still waits for the link keeps it as busy as another one would.
+                if self.outbox.is_empty() {
+                    self.outbox.push_back(Message::Text(encode(&ToTts::Keepalive)));
+                }
+                self.arm_keepalive();
             }
             Timer::Quiet => self.link = Link::Ready,
             Timer::Ready => {

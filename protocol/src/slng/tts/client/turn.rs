@@ -70,7 +70,7 @@ impl TtsClient {
             self.terminals = Terminals::PerMessage;
         }
         if turn.flush.is_some() {
-            self.timers.set(Timer::Terminal, self.now + self.config.terminal_timeout);
+            self.timers.after(Timer::Terminal, self.now, self.config.terminal_timeout);
         }
         let taken = self.intake.push(audio);
         if let Some(message) = taken.mismatch.filter(|_| !self.mismatch_told) {
@@ -124,7 +124,7 @@ impl TtsClient {
         }
         match self.terminals {
             Terminals::PerMessage if turn.ends < turn.messages => {}
-            Terminals::Unknown if turn.messages > 1 => self.timers.set(Timer::Settle, self.now + SETTLE),
+            Terminals::Unknown if turn.messages > 1 => self.timers.after(Timer::Settle, self.now, SETTLE),
             Terminals::PerMessage | Terminals::PerTurn | Terminals::Unknown => self.end_turn(kind),
         }
     }
@@ -236,7 +236,7 @@ impl TtsClient {
         let message = Message::Text(encode(&message));
         if let (Some(turn), Some(_)) = (&mut self.turn, flush) {
             turn.flush = flush;
-            self.timers.set(Timer::Terminal, self.now + self.config.terminal_timeout);
+            self.timers.after(Timer::Terminal, self.now, self.config.terminal_timeout);
         }
         Some(message)
     }
