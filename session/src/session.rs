@@ -295,6 +295,16 @@ impl<T: Transport> Adopter<T> {
         self.links.send(link).await.map_err(|refused| refused.0)
     }
 
+    /// As [`adopt`](Self::adopt), but dropped while waiting it leaves the link where it is. One for a session that has
+    /// ended stays there too.
+    pub(crate) async fn adopt_from(&self, link: &mut Option<T>) {
+        if let Ok(room) = self.links.reserve().await
+            && let Some(link) = link.take()
+        {
+            room.send(link);
+        }
+    }
+
     /// Whether the session is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -1,11 +1,9 @@
 //! The task that owns an avatar's session from its creation to its end.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::{SinkExt, StreamExt};
+use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, timeout};
 use tracing::{debug, warn};
@@ -14,29 +12,23 @@ use voxline_protocol::agenthuman::{
     AvatarClient, AvatarClientConfig, AvatarCommand, AvatarEvent, AvatarSession, LinkEnd, Recovery,
     SessionState,
 };
-use voxline_protocol::daily::{Present, RoomEvent, RoomVerdict};
+use voxline_protocol::daily::RoomVerdict;
 use voxline_transport::Transport;
 
+use super::live::{Ask, Asks, Brought, Live, Step, next, next_step, step};
 use super::place::{Place, Recovered, Service, World};
 use super::room::RoomWatch;
 use super::{AvatarError, AvatarNotice};
-use crate::{Adopter, Receiver, Sender, Session, SessionConfig, SessionEvent};
-
-/// What the handle asks.
-#[derive(Debug)]
-pub(super) enum Ask {
-    Command(AvatarCommand),
-    Presence(Vec<Present>),
-    Room(Box<RoomEvent>),
-}
+use crate::{Receiver, Session, SessionConfig, SessionEvent, TrySendError};
 
 /// An avatar's life as one task: whatever happens to its handle, it ends the session before it ends itself.
 #[derive(Debug)]
 pub(super) struct Life<T> {
     world: Arc<World<T>>,
-    asks: mpsc::Receiver<Ask>,
+    asks: Asks,
     notices: mpsc::Sender<AvatarNotice>,
-    /// What the application has not taken yet. While it is long, the socket is not read.
+    /// What the application has not taken yet. While it is long, nothing is read or taken that could add to it; only
+    /// what comes of a recovery under way still does.
     outbox: VecDeque<AvatarNotice>,
     state: SessionState,
     watch: Option<RoomWatch>,
@@ -48,25 +40,8 @@ pub(super) struct Life<T> {
     attempts: u32,
 }
 
-/// A live session: the machine on its driver, the way to give it links, and the session that is paid for.
-struct Live<T> {
-    /// `None` once the end was asked for.
-    sender: Option<Sender<AvatarClient>>,
-    receiver: Receiver<AvatarClient>,
-    links: Adopter<T>,
-    /// `None` while a recovery has it.
-    place: Option<Place>,
-    recovery: Option<BoxFuture<'static, Result<Recovered<T>, AvatarError>>>,
-    /// The session expired while its link was being brought back.
-    expired: bool,
-}
-
 impl<T: Transport> Life<T> {
-    pub(super) fn new(
-        world: World<T>,
-        asks: mpsc::Receiver<Ask>,
-        notices: mpsc::Sender<AvatarNotice>,
-    ) -> Self {
+    pub(super) fn new(world: World<T>, asks: Asks, notices: mpsc::Sender<AvatarNotice>) -> Self {
         Self {
             world: Arc::new(world),
             asks,
@@ -128,7 +103,8 @@ impl<T: Transport> Life<T> {
         });
         let (session, links) = builder.accept_adoptable(link, GRACE);
         let (sender, receiver) = session.split();
-        Ok(Live { sender: Some(sender), receiver, links, place: Some(place), recovery: None, expired: false })
+        let (place, expired) = (Some(place), false);
+        Ok(Live { sender, receiver, links, place, recovery: None, brought: None, expired })
     }
 
     /// Holds the session until it ends or is no longer wanted, then ends it.
@@ -145,6 +121,7 @@ impl<T: Transport> Life<T> {
         let Live { sender, receiver, links, place, recovery, .. } = live;
         // What it holds is ended behind, and waited for at the very end.
         drop((sender, recovery));
+        self.refuse_rest();
         // The socket first, then the room, then the session: in that order nobody has anything left to say.
         let _ = timeout(self.world.service.config.close_limit * 2, self.drain(receiver)).await;
         // Not before: a machine that can get no other link ends without a word about its utterances.
@@ -171,6 +148,9 @@ impl<T: Transport> Life<T> {
 
     async fn live(&mut self, live: &mut Live<T>) -> Result<(), AvatarError> {
         loop {
+            let is_read = self.outbox.len() < OUTBOX;
+            let Live { sender, receiver, links, recovery, brought, .. } = live;
+            let is_placed = brought.is_none();
             tokio::select! {
                 biased;
                 taken = hand_over(&self.notices, &mut self.outbox), if !self.outbox.is_empty() => {
@@ -178,38 +158,58 @@ impl<T: Transport> Life<T> {
                         return Ok(()); // the handle is gone
                     }
                 }
-                ask = self.asks.recv() => match ask {
-                    Some(ask) => self.on_ask(live, ask).await?,
-                    None => return Ok(()),
+                step = next_step(&mut self.asks, is_read, sender, links, brought) => match step {
+                    Step::Ask(ask) => self.on_ask(live, ask),
+                    Step::Gone => return Ok(()),
+                    Step::Placed => self.go(SessionState::Initialising),
                 },
-                recovered = next(&mut live.recovery) => {
+                recovered = next(recovery), if is_placed => {
                     live.recovery = None;
-                    self.on_recovered(live, recovered?).await?;
+                    self.on_recovered(live, recovered?);
                 }
-                event = live.receiver.next(), if self.outbox.len() < OUTBOX => match event.transpose()? {
+                event = receiver.next(), if is_read => match event.transpose()? {
                     Some(event) => self.on_event(live, event),
                     None => return Ok(()),
                 },
-                () = step(&mut self.watch) => {}
+                () = step(&mut self.watch), if is_read => {}
             }
             self.take_verdicts(live)?;
         }
     }
 
-    async fn on_ask(&mut self, live: &mut Live<T>, ask: Ask) -> Result<(), AvatarError> {
+    fn on_ask(&mut self, live: &mut Live<T>, ask: Ask) {
         match (ask, &mut self.watch) {
             // The driver takes commands at its every turn, link or no link, so a barge-in may stand in the queue:
-            // it comes after all it drops, and each utterance gets its account.
+            // it comes after all it drops, and each utterance gets its account. There is room for it.
             (Ask::Command(command), _) => {
-                if let Some(sender) = &mut live.sender {
-                    sender.send(command).await?;
+                if let Err(TrySendError::Ended(command) | TrySendError::Full(command)) =
+                    live.sender.try_send(command)
+                {
+                    self.refuse(&command);
                 }
             }
             (Ask::Presence(present), Some(watch)) => watch.on_presence(&present),
             (Ask::Room(event), Some(watch)) => watch.on_event(&event),
             (Ask::Presence(_) | Ask::Room(_), None) => {}
         }
-        Ok(())
+    }
+
+    /// What was asked for and not taken before the end is told.
+    fn refuse_rest(&mut self) {
+        self.asks.asked.close();
+        while let Ok(ask) = self.asks.asked.try_recv() {
+            if let Ask::Command(command) = ask {
+                self.refuse(&command);
+            }
+        }
+    }
+
+    /// Speech that a session which is over does not take. Anything else asked of one is moot.
+    fn refuse(&mut self, command: &AvatarCommand) {
+        if let AvatarCommand::Say { utterance, .. } | AvatarCommand::Speak { utterance, .. } = command {
+            let notice = AvatarNotice::Refused { utterance: *utterance, reason: CommandError::Closed };
+            self.outbox.push_back(notice);
+        }
     }
 
     fn on_event(&mut self, live: &mut Live<T>, event: SessionEvent<AvatarEvent>) {
@@ -267,7 +267,7 @@ impl<T: Transport> Life<T> {
         }));
     }
 
-    async fn on_recovered(&mut self, live: &mut Live<T>, recovered: Recovered<T>) -> Result<(), AvatarError> {
+    fn on_recovered(&mut self, live: &mut Live<T>, recovered: Recovered<T>) {
         let (link, place, fresh) = match recovered {
             Recovered::Linked { link, place, fresh, attempts } => {
                 self.attempts = attempts;
@@ -276,8 +276,7 @@ impl<T: Transport> Life<T> {
             Recovered::Over { place, attempts } => {
                 self.attempts = attempts;
                 live.place = Some(place);
-                self.recover(live, Recovery::NewSession);
-                return Ok(());
+                return self.recover(live, Recovery::NewSession);
             }
         };
         let session_id = place.paid.id().to_owned();
@@ -286,20 +285,13 @@ impl<T: Transport> Life<T> {
         }
         live.place = Some(place);
         if std::mem::take(&mut live.expired) && fresh.is_none() {
-            self.recover(live, Recovery::NewSession);
-            return Ok(());
+            return self.recover(live, Recovery::NewSession);
         }
         self.go(SessionState::Connecting);
-        if let (Some(session), Some(sender)) = (fresh, &mut live.sender) {
+        if fresh.is_some() {
             self.outbox.push_back(AvatarNotice::Created { session_id });
-            sender.send(AvatarCommand::UseSession(Box::new(session))).await?;
-            // The link must not come before the session it is for.
-            SinkExt::flush(sender).await?;
         }
-        // Refused only if the machine has ended meanwhile, which its receiver tells.
-        let _ = live.links.adopt(link).await;
-        self.go(SessionState::Initialising);
-        Ok(())
+        live.brought = Some(Brought { session: fresh.map(Box::new), link: Some(link) });
     }
 
     /// Reads the machine's last words: what became of each utterance.
@@ -370,23 +362,7 @@ async fn hand_over(notices: &mpsc::Sender<AvatarNotice>, outbox: &mut VecDeque<A
     true
 }
 
-/// The outcome of a recovery, if one is under way.
-async fn next<O>(recovery: &mut Option<BoxFuture<'static, O>>) -> O {
-    match recovery {
-        Some(recovery) => recovery.await,
-        None => pending().await,
-    }
-}
-
-/// The next thing that happens in the room, if one is watched.
-async fn step(watch: &mut Option<RoomWatch>) {
-    match watch {
-        Some(watch) => watch.step().await,
-        None => pending().await,
-    }
-}
-
-/// Notices that wait for the application before the socket is no longer read.
+/// Notices that wait for the application before nothing more is read or taken.
 const OUTBOX: usize = 64;
 /// How long the machine waits for a link. Longer than any recovery, which has its own limits.
 const GRACE: Duration = Duration::from_secs(3600);

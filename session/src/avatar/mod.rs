@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod journal;
 mod life;
+mod live;
 mod place;
 mod rest;
 mod room;
@@ -21,7 +22,8 @@ use voxline_transport::{Connector, Endpoint, Requester};
 pub use config::{AvatarConfig, AvatarNotice};
 pub use error::AvatarError;
 pub use journal::Journal;
-use life::{Ask, Life};
+use life::Life;
+use live::{Ask, Hand};
 use place::{Service, World};
 use rest::Rest;
 pub use seat::AvatarSeat;
@@ -57,7 +59,7 @@ pub use seat::AvatarSeat;
 #[derive(Debug)]
 pub struct Avatar {
     /// `None` once the end was asked for.
-    asks: Option<mpsc::Sender<Ask>>,
+    hand: Option<Hand>,
     notices: mpsc::Receiver<AvatarNotice>,
     life: JoinHandle<Result<(), AvatarError>>,
     last: UtteranceId,
@@ -92,14 +94,14 @@ impl Avatar {
         let rest = Rest::new(requester, api, &config)?;
         let rate = config.rate;
         let world = World::new(Service { rest, config }, connect);
-        let (asks, asked) = mpsc::channel(ASKS);
+        let (hand, asked) = Hand::new();
         let (notices, told) = mpsc::channel(NOTICES);
         let life = Life::new(world, asked, notices);
         let (ready, is_ready) = oneshot::channel();
         let life = tokio::spawn(life.run(ready));
         // Without an answer, the task has panicked.
         is_ready.await.unwrap_or(Err(AvatarError::Ended))?;
-        Ok(Self { asks: Some(asks), notices: told, life, last: UtteranceId::FIRST, rate })
+        Ok(Self { hand: Some(hand), notices: told, life, last: UtteranceId::FIRST, rate })
     }
 
     /// Says one whole utterance: raw 16-bit little-endian mono samples at the configured rate.
@@ -165,14 +167,15 @@ impl Avatar {
 
     /// What the avatar tells next; `None` once it is over and its session ended. Cancel-safe.
     ///
-    /// An application that does not read stops the reading of the socket, and with it every recovery.
+    /// An application that does not read stops the reading of the socket, and with it every recovery; once 128 notices
+    /// wait, nothing more is taken from it either, but for its wish to end.
     pub async fn next(&mut self) -> Option<AvatarNotice> {
         self.notices.recv().await
     }
 
     /// Asks for the orderly end. [`next`](Self::next) tells what becomes of each utterance, then ends.
     pub fn end(&mut self) {
-        self.asks = None;
+        self.hand = None;
     }
 
     /// Asks for the orderly end and waits for it. Notices not yet read are dropped.
@@ -202,7 +205,7 @@ impl Avatar {
     /// Asks without waiting; gives the command back if there is no room. One for an avatar that is over is dropped:
     /// its end is told by [`next`](Self::next).
     pub(crate) fn try_command(&self, command: AvatarCommand) -> Result<(), AvatarCommand> {
-        let Some(asks) = &self.asks else { return Ok(()) };
+        let Some(Hand { asks, .. }) = &self.hand else { return Ok(()) };
         match asks.try_send(Ask::Command(command)) {
             Err(TrySendError::Full(Ask::Command(command))) => Err(command),
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Ok(()),
@@ -211,17 +214,17 @@ impl Avatar {
 
     /// What the avatar tells next, or that there is room for a command that `waits`. Cancel-safe.
     pub(crate) async fn next_or_room(&mut self, waits: bool) -> AvatarNext {
-        let Self { asks, notices, .. } = self;
+        let Self { hand, notices, .. } = self;
         tokio::select! {
             biased;
             notice = notices.recv() => AvatarNext::Notice(notice.map(Box::new)),
             // Only looked at; whoever asks next takes it.
-            Some(_) = async { Some(asks.as_ref()?.reserve().await) }, if waits => AvatarNext::Room,
+            Some(_) = async { Some(hand.as_ref()?.asks.reserve().await) }, if waits => AvatarNext::Room,
         }
     }
 
     async fn ask(&self, ask: Ask) -> Result<(), AvatarError> {
-        let Some(asks) = &self.asks else { return Err(AvatarError::Ended) };
+        let Some(Hand { asks, .. }) = &self.hand else { return Err(AvatarError::Ended) };
         asks.send(ask).await.map_err(|_| AvatarError::Ended)
     }
 }
@@ -233,7 +236,5 @@ pub(crate) enum AvatarNext {
     Room,
 }
 
-/// Asks that wait for the task; it takes them at once, so this is for bursts.
-const ASKS: usize = 64;
 /// Notices that wait for the application.
 const NOTICES: usize = 64;

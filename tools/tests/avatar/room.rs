@@ -157,6 +157,34 @@ async fn trouble_in_the_room_is_told_when_it_lasts_and_when_it_is_over() {
     avatar.close().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_nothing_is_held_back_and_is_not_paid_for_once_it_wants_the_end() {
+    let bench = Bench::new(&[]);
+    let mut avatar = bench.open(revision_a().with_room_watch()).await.unwrap();
+    let event = |action: &str| {
+        let who = r#""participant":{"session_id":"s1","user_name":"AI Avatar (AH)"}"#;
+        RoomEvent::from_json(&format!(r#"{{"action":"participant-{action}",{who}}}"#)).unwrap()
+    };
+    let mut reported = 0;
+    let mut report = async |avatar: &mut Avatar| {
+        let action = if reported % 2 == 0 { "joined" } else { "left" };
+        reported += 1;
+        timeout(Duration::from_secs(1), avatar.room_event(event(action))).await.is_ok()
+    };
+    let mut taken = 0;
+    while report(&mut avatar).await {
+        taken += 1;
+        assert!(taken < 1_000, "taken without end");
+    }
+    for _ in 0..100 {
+        assert!(avatar.next().await.is_some());
+    }
+    assert!(report(&mut avatar).await, "whoever reads again is heard again");
+    while report(&mut avatar).await {}
+    avatar.end();
+    bench.nothing_runs("nobody reads").await;
+}
+
 /// Daily's form, for room `demo-room`, until 2100.
 const TOKEN: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyIjoiZGVtby1yb29tIiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2ln";
