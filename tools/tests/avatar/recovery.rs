@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use voxline_protocol::UtteranceId;
-use voxline_protocol::agenthuman::{AvatarQuirk, SpeechEnd};
+use voxline_protocol::agenthuman::{AvatarEvent, AvatarQuirk, Recovery, SpeechEnd};
 use voxline_session::{AvatarError, AvatarNotice};
 
-use crate::{Bench, accounts, revision_a, revision_b, speech};
+use crate::{Bench, accounts, retry, revision_a, revision_b, speech};
 
 #[tokio::test(start_paused = true)]
 async fn links_cut_at_random_moments_lose_no_utterance_and_leave_no_session() {
@@ -114,7 +114,7 @@ async fn a_session_that_ends_while_it_speaks_is_replaced_and_the_rest_is_said_th
     let mut avatar = bench.open(revision_a()).await.unwrap();
     let said = avatar.say(speech(60)).await.unwrap();
     while let Some(notice) = avatar.next().await {
-        if let AvatarNotice::Protocol(voxline_protocol::agenthuman::AvatarEvent::Chunk(_)) = notice {
+        if let AvatarNotice::Protocol(AvatarEvent::Chunk(_)) = notice {
             break;
         }
     }
@@ -124,6 +124,36 @@ async fn a_session_that_ends_while_it_speaks_is_replaced_and_the_rest_is_said_th
     let reports = accounts(&mut avatar, 1).await;
     assert_eq!((reports[0].utterance, &reports[0].end), (said, &SpeechEnd::Confirmed));
     assert_eq!(bench.created(), 2);
+    avatar.close().await.unwrap();
+    assert!(bench.service.running().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_over_when_it_is_asked_for_again_is_replaced_in_the_same_attempt() {
+    let bench = Bench::new(&[AvatarQuirk::WrongServerOnce]);
+    // One for each session: the second meets a wrong server once, too.
+    let config = revision_a().with_retry(retry().with_max_attempts(2));
+    let mut avatar = bench.open(config).await.unwrap();
+    let first = bench.service.running();
+    let said = avatar.say(speech(3)).await.unwrap();
+    let (mut tried, mut made) = (Vec::new(), Vec::new());
+    let report = loop {
+        let notice = timeout(Duration::from_secs(60), avatar.next()).await.unwrap().unwrap();
+        if let AvatarNotice::Protocol(AvatarEvent::Speech(report)) = notice {
+            break report;
+        } else if let AvatarNotice::Created { session_id } = notice {
+            made.push(session_id);
+        } else if let AvatarNotice::Recovering { recovery } = notice {
+            if recovery == Recovery::StartAgain {
+                bench.end(&first[0]).await;
+            }
+            tried.push(recovery);
+        }
+    };
+    assert_eq!(tried, [Recovery::StartAgain, Recovery::NewSession, Recovery::StartAgain]);
+    assert_eq!((report.utterance, report.end), (said, SpeechEnd::Confirmed));
+    assert_eq!((made.len(), bench.created()), (2, 2), "{made:?}");
+    assert_eq!(bench.service.running(), made[1..], "the first is not paid for");
     avatar.close().await.unwrap();
     assert!(bench.service.running().is_empty());
 }
