@@ -15,17 +15,33 @@ use crate::driver::now;
 /// stay away (`Retry-After`) is not asked before. Only when no candidate answered is the dial a
 /// failure, for the session's own backoff, and final only when all of them refused for good.
 ///
-/// Clones share what they know of the candidates; give one to each session. What becomes of a link
-/// once it is open is for its session's retry policy.
+/// It is a [`Connector`] like any other: a session, a pool or an agent's sessions dial it. Clones share
+/// what they know of the candidates, so make one for each service, and give a clone to each session. What
+/// becomes of a link once it is open is for its session's retry policy.
 ///
-/// ```
-/// use voxline_session::Failover;
+/// ```no_run
+/// # use std::time::Instant;
+/// use voxline_audio::AudioFormat;
+/// use voxline_protocol::slng::{TtsClient, TtsConfig, TtsEvent};
+/// use voxline_session::{Failover, Pool, PoolConfig, Session};
 /// use voxline_transport::{Endpoint, WebSocketConnector};
 ///
-/// let near = WebSocketConnector::new(Endpoint::parse("wss://eu.api.example.com/tts")?);
-/// let far = WebSocketConnector::new(Endpoint::parse("wss://us.api.example.com/tts")?);
-/// let connector = Failover::new(near, [far]);
-/// # Ok::<(), voxline_transport::EndpointError>(())
+/// # async fn dial() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateways = ["wss://eu.api.example.com/tts", "wss://us.api.example.com/tts"];
+/// let mut candidates = Vec::new();
+/// for gateway in gateways {
+///     candidates.push(WebSocketConnector::new(Endpoint::parse(gateway)?));
+/// }
+/// let others = candidates.split_off(1);
+/// let synthesis = Failover::new(candidates.remove(0), others);
+///
+/// let machine = || TtsClient::new(TtsConfig::new(AudioFormat::PHONE, "ada"), Instant::now());
+/// let call = Session::builder(machine()).start(synthesis.clone());
+/// let config = PoolConfig::new(4, |event| matches!(event, TtsEvent::Ready { .. }));
+/// let standby = Pool::new(synthesis.clone(), machine, config);
+/// # drop((call, standby));
+/// # Ok(())
+/// # }
 /// ```
 pub struct Failover<C> {
     candidates: Arc<[C]>,

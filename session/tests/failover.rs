@@ -5,8 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{Instant, advance};
-use voxline_session::Failover;
+use tokio::time::{Instant, advance, sleep};
+use voxline_audio::AudioFormat;
+use voxline_protocol::slng::{TtsClient, TtsConfig, TtsEvent};
+use voxline_session::{Failover, Pool, PoolConfig, Session};
 use voxline_transport::memory::{self, MemoryTransport};
 use voxline_transport::{Connector, Retry, TransportError};
 
@@ -139,4 +141,23 @@ async fn only_a_refusal_by_all_is_final() {
     assert_eq!(retry(&failover).await, Retry::AfterBackoff);
     world.set(1, Mood::Refuses(403));
     assert_eq!(retry(&failover).await, Retry::Never);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_and_pools_dial_it_like_any_way_to_a_service() {
+    let (world, failover) = World::new(&[Mood::Down, Mood::Up]);
+    let machine = || {
+        let now = Instant::now().into_std();
+        TtsClient::new(TtsConfig::new(AudioFormat::PHONE, "ada"), now)
+    };
+    let session = Session::builder(machine()).start(failover.clone());
+    sleep(SECOND / 2).await;
+    assert_eq!(world.dialled()[..2], [0, 1]);
+    let config = PoolConfig::new(1, |event| matches!(event, TtsEvent::Ready { .. }));
+    let pool = Pool::new(failover, machine, config);
+    sleep(SECOND / 2).await;
+    let dialled = world.dialled();
+    assert!(!dialled.is_empty() && !dialled.contains(&0), "what one learned the other knows: {dialled:?}");
+    pool.close().await;
+    drop(session);
 }

@@ -7,4 +7,5 @@ mod handle;
 mod lost;
 mod reply;
 mod speech;
+mod words;
 mod world;
