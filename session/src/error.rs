@@ -47,7 +47,7 @@ pub enum SessionError {
     #[error("peer broke the protocol")]
     Protocol(#[from] ProtocolError),
     /// The supervisor gave up.
-    #[error("gave up after {attempts} redials over {elapsed:?}")]
+    #[error("gave up after {} over {elapsed:?}", counted(*.attempts, "redial"))]
     RetriesExhausted {
         /// Redials since a link last proved good.
         attempts: u32,
@@ -222,6 +222,11 @@ pub const CODES: &[CodeEntry] = &[
         "Check the peer and the path to it; the link is replaced where the session can dial.",
     ),
 ];
+
+/// So many of these, in words that fit one of them too.
+pub(crate) fn counted(number: u32, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
 
 #[cfg(test)]
 mod tests {

@@ -235,9 +235,10 @@ fn tell(report: &SpeechReport, rate: InputRate) {
     let seconds = |samples| rate.sample_rate().duration_of(samples).as_secs_f64();
     output::result(format_args!("speech     {:.2} s", seconds(report.given)));
     output::result(format_args!(
-        "confirmed  {:.2} s in {} messages",
+        "confirmed  {:.2} s in {} {}",
         seconds(report.confirmed_until),
-        report.chunks
+        report.chunks,
+        if report.chunks == 1 { "message" } else { "messages" }
     ));
     output::result(format_args!(
         "queueing   {} ms in all, {} ms at most for one",

@@ -8,6 +8,7 @@ use voxline_protocol::agenthuman::{ApiError, PreflightFinding, Refusal};
 use voxline_transport::EndpointError;
 
 use crate::SessionError;
+use crate::error::counted;
 
 /// An avatar could not be had, or was lost.
 #[non_exhaustive]
@@ -20,7 +21,7 @@ pub enum AvatarError {
     #[error("AgentHuman refused")]
     Api(#[from] ApiError),
     /// The avatar was not in its room, in as many sessions as the configuration allows.
-    #[error("avatar stayed out of its room in {sessions} sessions")]
+    #[error("avatar stayed out of its room in {}", counted(*.sessions, "session"))]
     Away {
         /// Sessions paid for, the first included.
         sessions: u32,
@@ -32,7 +33,7 @@ pub enum AvatarError {
     #[error("journal of open sessions cannot be written")]
     Journal(#[source] io::Error),
     /// Link or session could not be brought back within the retry policy.
-    #[error("gave up after {attempts} attempts to bring the avatar back")]
+    #[error("gave up after {} to bring the avatar back", counted(*.attempts, "attempt"))]
     Lost {
         /// Attempts since speech was last confirmed.
         attempts: u32,
@@ -83,6 +84,16 @@ impl AvatarError {
 mod tests {
     use super::*;
     use crate::CODES;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(
+            AvatarError::Away { sessions: 1 }.to_string(),
+            "avatar stayed out of its room in 1 session"
+        );
+        let lost = AvatarError::Lost { attempts: 2, last: None };
+        assert_eq!(lost.to_string(), "gave up after 2 attempts to bring the avatar back");
+    }
 
     #[test]
     fn every_code_of_ours_has_a_page() {

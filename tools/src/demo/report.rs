@@ -112,7 +112,8 @@ fn remarks(outcome: &TurnOutcome) -> String {
         let _ = write!(remarks, " (silent {millis} ms after the caller began)");
     }
     if outcome.link_cuts > 0 {
-        let _ = write!(remarks, ", {} links cut", outcome.link_cuts);
+        let links = if outcome.link_cuts == 1 { "link" } else { "links" };
+        let _ = write!(remarks, ", {} {links} cut", outcome.link_cuts);
     }
     remarks
 }
