@@ -126,6 +126,7 @@ const SEGMENT_ZERO: u32 = (127 + 7) << 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::plainly;
 
     /// Tables 1a and 2a of the recommendation, one polarity: where each segment starts and how wide its 16
     /// intervals are, in the tables' own units (13-bit for A-law, 14-bit for µ-law).
@@ -176,37 +177,90 @@ mod tests {
         if code < 0x80 { -value } else { value }
     }
 
+    /// Once with the fastest instructions of this machine, and once without.
+    fn on_every_path(check: impl Fn()) {
+        check();
+        plainly(check);
+    }
+
     #[test]
     fn every_code_decodes_as_the_recommendation_says() {
-        let codes: Vec<u8> = (0..=255).collect();
-        let mut samples = [0; 256];
-        decode_mulaw(&codes, &mut samples);
-        for (code, sample) in codes.iter().zip(samples) {
-            assert_eq!(sample, reference_decode_mulaw(*code), "µ-law {code:#04x}");
-            assert_eq!(mulaw_to_linear(*code), sample, "µ-law {code:#04x}, one by one");
-        }
-        decode_alaw(&codes, &mut samples);
-        for (code, sample) in codes.iter().zip(samples) {
-            assert_eq!(sample, reference_decode_alaw(*code), "A-law {code:#04x}");
-            assert_eq!(alaw_to_linear(*code), sample, "A-law {code:#04x}, one by one");
-        }
+        on_every_path(|| {
+            let codes: Vec<u8> = (0..=255).collect();
+            let mut samples = [0; 256];
+            decode_mulaw(&codes, &mut samples);
+            for (code, sample) in codes.iter().zip(samples) {
+                assert_eq!(sample, reference_decode_mulaw(*code), "µ-law {code:#04x}");
+            }
+            decode_alaw(&codes, &mut samples);
+            for (code, sample) in codes.iter().zip(samples) {
+                assert_eq!(sample, reference_decode_alaw(*code), "A-law {code:#04x}");
+            }
+        });
     }
 
     #[test]
     fn every_sample_encodes_as_the_recommendation_says() {
-        let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
-        let mut codes = vec![0; samples.len()];
-        encode_mulaw(&samples, &mut codes);
-        for (sample, code) in samples.iter().zip(&codes) {
-            assert_eq!(*code, reference_encode_mulaw(*sample), "µ-law {sample}");
-            assert_eq!(linear_to_mulaw(*sample), *code, "µ-law {sample}, one by one");
-        }
-        encode_alaw(&samples, &mut codes);
-        for (sample, code) in samples.iter().zip(&codes) {
-            assert_eq!(*code, reference_encode_alaw(*sample), "A-law {sample}");
-            assert_eq!(linear_to_alaw(*sample), *code, "A-law {sample}, one by one");
-        }
+        on_every_path(|| {
+            let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+            let mut codes = vec![0; samples.len()];
+            encode_mulaw(&samples, &mut codes);
+            for (sample, code) in samples.iter().zip(&codes) {
+                assert_eq!(*code, reference_encode_mulaw(*sample), "µ-law {sample}");
+            }
+            encode_alaw(&samples, &mut codes);
+            for (sample, code) in samples.iter().zip(&codes) {
+                assert_eq!(*code, reference_encode_alaw(*sample), "A-law {sample}");
+            }
+        });
     }
+
+    /// Rows of tables 1a, 1b, 2a and 2b as they are printed, times the step of 16 bits: the ends of the scale and of
+    /// segments, with the bits in the order they are sent.
+    #[test]
+    fn rows_of_the_recommendations_tables_are_met() {
+        let mulaw = [
+            (0b1000_0000, 8_031),
+            (0b1000_1111, 4_191),
+            (0b1001_0000, 3_999),
+            (0b1001_1111, 2_079),
+            (0b1010_1111, 1_023),
+            (0b1011_1111, 495),
+            (0b1100_1111, 231),
+            (0b1101_1111, 99),
+            (0b1110_1111, 33),
+            (0b1111_1110, 2),
+            (0b1111_1111, 0),
+            (0b0111_1110, -2),
+            (0b0110_1111, -33),
+            (0b0000_0000, -8_031),
+        ];
+        let alaw = [
+            (0b1111_1111, 4_032),
+            (0b1111_0000, 2_112),
+            (0b1110_0000, 1_056),
+            (0b1101_0000, 528),
+            (0b1100_0000, 264),
+            (0b1011_0000, 132),
+            (0b1010_0000, 66),
+            (0b1000_0000, 1),
+            (0b0000_0000, -1),
+            (0b0111_1111, -4_032),
+        ];
+        on_every_path(|| {
+            let mut sample = [0];
+            for (code, value) in mulaw {
+                decode_mulaw(&[code], &mut sample);
+                assert_eq!(sample, [value * 4], "µ-law {code:08b}");
+            }
+            for (code, value) in alaw {
+                // The tables show the code before its even bits are inverted (note 2).
+                decode_alaw(&[code ^ 0x55], &mut sample);
+                assert_eq!(sample, [value * 8], "A-law {code:08b}");
+            }
+        });
+    }
+
     #[test]
     fn runs_of_any_length_are_decoded_to_their_end() {
         let codes: Vec<u8> = (0..100_u8).map(|index| index.wrapping_mul(5)).collect();
@@ -215,6 +269,11 @@ mod tests {
             decode_mulaw(&codes[..length], &mut samples);
             assert!(
                 samples.iter().zip(&codes).all(|(sample, code)| *sample == mulaw_to_linear(*code)),
+                "{length}"
+            );
+            decode_alaw(&codes[..length], &mut samples);
+            assert!(
+                samples.iter().zip(&codes).all(|(sample, code)| *sample == alaw_to_linear(*code)),
                 "{length}"
             );
         }

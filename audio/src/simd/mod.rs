@@ -64,6 +64,10 @@ fn dot_plain(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn has_avx2() -> bool {
+    #[cfg(test)]
+    if tests::is_plain() {
+        return false;
+    }
     std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
 }
 
@@ -119,8 +123,129 @@ mod avx2 {
 }
 
 #[cfg(test)]
+pub(crate) use tests::plainly;
+
+#[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+
     use super::*;
+    use crate::{
+        DtmfDetector, DtmfEvent, DtmfGenerator, Gain, LightDenoiser, PowerSpectrum, Preset, Resampler,
+        SampleRate, denoise::Denoise, level, mix, pcm,
+    };
+
+    thread_local! {
+        static PLAIN: Cell<bool> = const { Cell::new(false) };
+    }
+
+    type Job = fn(Vec<f32>) -> Vec<f32>;
+
+    /// Whether this thread does without fast instructions.
+    pub(super) fn is_plain() -> bool {
+        PLAIN.get()
+    }
+
+    /// Runs what a machine without fast instructions would.
+    pub(crate) fn plainly<R>(kernel: impl FnOnce() -> R) -> R {
+        PLAIN.set(true);
+        let result = kernel();
+        PLAIN.set(false);
+        result
+    }
+
+    /// Waves of all sizes, with what arithmetic stumbles over.
+    fn samples() -> Vec<f32> {
+        let mut samples: Vec<f32> =
+            (0..4_003).map(|n| 1.3 * (n as f32 * 0.7).sin() * (n as f32 * 0.01).cos()).collect();
+        for (at, odd) in
+            [(40, f32::INFINITY), (41, f32::MAX), (130, f32::MIN_POSITIVE), (131, -1e-40), (200, -0.0)]
+        {
+            samples[at] = odd;
+        }
+        samples
+    }
+
+    /// When four keys went down and up.
+    fn heard_keys(rate: SampleRate) -> Vec<f32> {
+        let mut sound = vec![0.0; rate.hz() as usize];
+        DtmfGenerator::new(rate, "159D").unwrap().fill(&mut sound);
+        let mut times = Vec::new();
+        DtmfDetector::new(rate).process(&sound, |event| match event {
+            DtmfEvent::Ended { at, .. } | DtmfEvent::Started { at, .. } => times.push(at as f32),
+        });
+        assert_eq!(times.len(), 8);
+        times
+    }
+
+    #[test]
+    fn kernels_of_one_source_give_the_same_bits_on_every_machine() {
+        let kernels: [(&str, Job); 7] = [
+            ("background", |mut x| {
+                let voice = x.clone();
+                mix::add(&mut x, &voice);
+                mix::add_scaled(&mut x, &voice, 0.3);
+                mix::soft_limit(&mut x);
+                x
+            }),
+            ("conversion", |x| {
+                let (mut narrow, mut wide) = (vec![0; x.len()], x.clone());
+                pcm::f32_to_i16(&x, &mut narrow);
+                pcm::i16_to_f32(&narrow, &mut wide);
+                wide
+            }),
+            ("gain", |mut x| {
+                let mut gain = Gain::new(0.1);
+                gain.set_target(0.7);
+                x.chunks_mut(333).for_each(|frame| gain.process(frame));
+                x
+            }),
+            ("noise reduction", |mut x| {
+                LightDenoiser::new(SampleRate::Hz8000).process(&mut x);
+                x
+            }),
+            ("peak", |x| x.chunks(37).map(level::peak).collect()),
+            ("spectrum", |x| {
+                let mut spectrum = PowerSpectrum::new(256);
+                let mut power = vec![0.0; spectrum.bins()];
+                // The odd samples stand in the first two.
+                let frames = x.chunks_exact(256).skip(2);
+                frames
+                    .flat_map(|x| {
+                        spectrum.process(x, &mut power);
+                        power.clone()
+                    })
+                    .collect()
+            }),
+            ("key signals", |_| SampleRate::ALL.into_iter().flat_map(heard_keys).collect()),
+        ];
+        for (name, kernel) in kernels {
+            let (fast, plain) = (kernel(samples()), plainly(|| kernel(samples())));
+            let differ = fast.iter().zip(&plain).position(|(fast, plain)| fast.to_bits() != plain.to_bits());
+            assert_eq!((differ, fast.len()), (None, plain.len()), "{name}");
+        }
+    }
+
+    #[test]
+    fn sums_of_products_agree_to_the_last_bits_on_every_machine() {
+        let tame: Vec<f32> = samples().into_iter().map(crate::tame::tame).collect();
+        for (from, to) in SampleRate::ALL.into_iter().flat_map(|from| SampleRate::ALL.map(|to| (from, to))) {
+            for preset in [Preset::Detector, Preset::Strict, Preset::Telephone] {
+                let resample = || {
+                    let mut resampler = Resampler::with_preset(from, to, preset);
+                    let mut output = vec![0.0; resampler.output_len(tame.len())];
+                    resampler.process(&tame, &mut output);
+                    output
+                };
+                let (fast, plain) = (resample(), plainly(resample));
+                let apart = fast.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                // 23 bits of ±8, which is the most that goes in, a few times over.
+                assert!(apart < 1e-5, "{from} to {to}, {preset:?}: {apart}");
+            }
+        }
+        let (fast, plain) = (level::rms(&tame), plainly(|| level::rms(&tame)));
+        assert!((fast - plain).abs() < 1e-5 * fast);
+    }
 
     #[test]
     fn a_dot_product_of_any_length_agrees_with_its_plain_twin() {
