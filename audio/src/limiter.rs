@@ -48,8 +48,8 @@ impl Limiter {
     }
 
     /// A limiter that lets nothing past `ceiling_dbfs` between the samples either: what a converter makes of them may
-    /// stand 3 dB over the highest. It keeps to the ceiling within 0.1 dB for all that lies under three eighths of the
-    /// rate, and within 0.7 dB at the very edge of the band, which is as far as a [`TruePeak`] sees. It is [`latency`](Self::latency) 16 samples later
+    /// stand 3 dB over the highest. A voice keeps to the ceiling within 0.1 dB, and within 0.4 dB where it is driven so
+    /// far into it that hiss at the very edge of the band is limited. It is [`latency`](Self::latency) 16 samples later
     /// and costs as much more as a [`TruePeak`].
     #[must_use]
     pub fn with_true_peak(rate: SampleRate, ceiling_dbfs: f32) -> Self {

@@ -45,9 +45,9 @@ pub struct NormaliserConfig {
     pub max_gain_db: f32,
     /// The least gain a loud voice is given. Default -12 dB.
     pub min_gain_db: f32,
-    /// Fastest rise. Default 3 dB a second.
+    /// Fastest rise. Default 3 dB a second, at most 25.
     pub rise_db_per_second: f32,
-    /// Fastest fall. Default 10 dB a second. Up to 25 keeps each 20 ms within half a dB.
+    /// Fastest fall. Default 10 dB a second, at most 25, which is half a dB in 20 ms: faster is heard as a jump.
     pub fall_db_per_second: f32,
     /// What no true peak passes. Default -1 dBFS; G.711 wants -3.
     pub ceiling_dbfs: f32,
@@ -114,30 +114,10 @@ impl Normaliser {
     /// Levels one run in place, of any length; what leaves is [`latency`](Self::latency) samples late. `is_speech`
     /// says whether somebody speaks in it.
     pub fn process(&mut self, frame: &mut [f32], is_speech: bool) {
-        for &sample in frame.iter() {
-            // The filter hears everything, so that speech does not begin with an edge; only speech is summed.
-            let weighted = self.weighting.next(sample);
-            if is_speech {
-                self.sum += weighted * weighted;
-                self.filled += 1;
-                if self.filled == self.block_length {
-                    self.end_block();
-                }
-            }
+        // A ramp as long as a long run is steeper at its end than the decibels of all of it say.
+        for piece in frame.chunks_mut(self.hz as usize / 50) {
+            self.process_piece(piece, is_speech);
         }
-        if is_speech && let Some(wanted) = self.wanted_gain_db() {
-            let seconds = frame.len() as f32 / self.hz;
-            let (fall, rise) = (self.config.fall_db_per_second, self.config.rise_db_per_second);
-            self.gain_db += (wanted - self.gain_db).clamp(-fall * seconds, rise * seconds);
-        }
-        let target = crate::level::from_dbfs(self.gain_db);
-        let step = (target - self.gain) / frame.len().max(1) as f32;
-        for sample in frame.iter_mut() {
-            self.gain += step;
-            *sample *= self.gain;
-        }
-        self.gain = target;
-        self.limiter.process(frame);
     }
 
     /// Forgets the voice and goes back to the gain it began with.
@@ -171,6 +151,34 @@ impl Normaliser {
         }
         let blocks = &self.blocks[..self.heard.min(BLOCKS)];
         lufs(blocks.iter().sum::<f64>() / blocks.len() as f64)
+    }
+
+    fn process_piece(&mut self, frame: &mut [f32], is_speech: bool) {
+        for &sample in frame.iter() {
+            // The filter hears everything, so that speech does not begin with an edge; only speech is summed.
+            let weighted = self.weighting.next(sample);
+            if is_speech {
+                self.sum += weighted * weighted;
+                self.filled += 1;
+                if self.filled == self.block_length {
+                    self.end_block();
+                }
+            }
+        }
+        if is_speech && let Some(wanted) = self.wanted_gain_db() {
+            let seconds = frame.len() as f32 / self.hz;
+            let NormaliserConfig { fall_db_per_second: fall, rise_db_per_second: rise, .. } = self.config;
+            let most = |db_per_second: f32| db_per_second.clamp(0.0, FASTEST_DB_PER_SECOND) * seconds;
+            self.gain_db += (wanted - self.gain_db).clamp(-most(fall), most(rise));
+        }
+        let target = crate::level::from_dbfs(self.gain_db);
+        let step = (target - self.gain) / frame.len().max(1) as f32;
+        for sample in frame.iter_mut() {
+            self.gain += step;
+            *sample *= self.gain;
+        }
+        self.gain = target;
+        self.limiter.process(frame);
     }
 
     fn wanted_gain_db(&self) -> Option<f32> {
@@ -219,6 +227,9 @@ impl FileGain {
         Self { db, needs_limiter: peak_dbtp + db > ceiling_dbtp }
     }
 }
+
+/// Half a dB in 20 ms.
+const FASTEST_DB_PER_SECOND: f32 = 25.0;
 
 /// 3 s of speech in blocks of 100 ms.
 const BLOCKS: usize = 30;

@@ -4,10 +4,10 @@ use core::f64::consts::PI;
 
 use crate::tame::tame;
 
-/// Measures the peak a converter would make of the samples, by interpolating at four times their rate.
+/// Measures the peak a converter would make of the samples, between them too.
 ///
-/// Samples can miss the top of a wave by 3 dB and more; BS.1770 annex 2 asks for four times the rate, which leaves
-/// less than 0.7 dB for tones at the very edge of the band and less than 0.1 dB up to three eighths of the rate.
+/// Samples can miss the top of a wave by 3 dB and more. BS.1770 annex 2 asks for four times the rate, which still misses
+/// 0.5 dB of what a telephone carries; a parabola through each three points leaves less than 0.1 dB for any tone.
 ///
 /// ```
 /// use voxline_audio::TruePeak;
@@ -24,6 +24,8 @@ pub struct TruePeak {
     /// The last samples twice over, so that a run of them is always in one piece.
     history: [f32; 2 * TAPS],
     at: usize,
+    /// The point before the sample that is next in the middle.
+    last_point: f32,
     peak: f32,
 }
 
@@ -45,7 +47,7 @@ impl TruePeak {
             let sum: f64 = (0..TAPS).map(tap).sum();
             core::array::from_fn(|n| (tap(n) / sum) as f32)
         });
-        Self { taps, history: [0.0; 2 * TAPS], at: 0, peak: 0.0 }
+        Self { taps, history: [0.0; 2 * TAPS], at: 0, last_point: 0.0, peak: 0.0 }
     }
 
     /// Listens to a run of samples, of any length.
@@ -64,12 +66,15 @@ impl TruePeak {
         self.history[self.at + TAPS] = sample;
         self.at = (self.at + 1) % TAPS;
         let recent = &self.history[self.at..self.at + TAPS];
-        let mut magnitude = recent[TAPS - 1 - Self::DELAY].abs();
-        for taps in &self.taps {
-            let between: f32 = recent.iter().zip(taps).map(|(x, tap)| x * tap).sum();
-            magnitude = magnitude.max(between.abs());
+        // The last point before the sample, the sample, the points after it, and the next sample.
+        let mut points = [0.0; PHASES + 3];
+        (points[0], points[1], points[PHASES + 2]) =
+            (self.last_point, recent[TAPS - 1 - Self::DELAY], recent[TAPS - Self::DELAY]);
+        for (point, taps) in points[2..].iter_mut().zip(&self.taps) {
+            *point = recent.iter().zip(taps).map(|(x, tap)| x * tap).sum();
         }
-        magnitude
+        self.last_point = points[PHASES + 1];
+        points.windows(3).map(|three| top(three[0], three[1], three[2])).fold(0.0, f32::max)
     }
 
     /// The highest peak so far; 1 is full scale, and between samples it may be more.
@@ -88,6 +93,7 @@ impl TruePeak {
     pub fn reset(&mut self) {
         self.history = [0.0; 2 * TAPS];
         self.at = 0;
+        self.last_point = 0.0;
         self.peak = 0.0;
     }
 }
@@ -96,6 +102,15 @@ impl Default for TruePeak {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The magnitude at the middle one of three points, or at the top of the parabola through them if that lies nearer to it
+/// than to the others.
+#[inline]
+fn top(before: f32, middle: f32, after: f32) -> f32 {
+    let (slope, bend) = (after - before, 2.0 * middle - before - after);
+    let rise = if slope.abs() <= bend.abs() && bend != 0.0 { slope * slope / (8.0 * bend) } else { 0.0 };
+    (middle + rise).abs()
 }
 
 /// Points between two samples.
@@ -112,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_sine_of_any_frequency_and_phase_reads_its_own_peak() {
-        for step in 1..=30 {
+        for step in 1..=39 {
             let frequency = step as f32 * 0.0125;
             for phase in 0..16 {
                 let mut peak = TruePeak::new();
@@ -124,9 +139,7 @@ mod tests {
                 peak.peak = 0.0;
                 peak.process(&sine[100..]);
                 let db = 20.0 * (peak.linear() / 0.5).log10();
-                // Four points a sample: the nearest is at most an eighth of a sample off the top.
-                let missed = 20.0 * (TAU * frequency / 8.0).cos().log10();
-                assert!(db < 0.1 && db > missed - 0.1, "{frequency} of the rate, phase {phase}: {db} dB");
+                assert!(db.abs() < 0.1, "{frequency} of the rate, phase {phase}: {db} dB");
             }
         }
     }
