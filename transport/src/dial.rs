@@ -65,7 +65,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Starts to count now.
     pub(crate) fn new(limit: Duration, stages: StageTimeouts) -> Self {
-        Self { at: Instant::now() + limit, limit, stages }
+        Self { at: later(limit), limit, stages }
     }
 
     pub(crate) async fn run<T>(
@@ -73,13 +73,19 @@ impl Deadline {
         stage: ConnectStage,
         step: impl Future<Output = Result<T, TransportError>>,
     ) -> Result<T, TransportError> {
-        let own = self.stages.of(stage).map(|limit| (Instant::now() + limit, limit));
+        let own = self.stages.of(stage).map(|limit| (later(limit), limit));
         let (at, limit) = match own {
             Some((at, limit)) if at < self.at => (at, limit),
             Some(_) | None => (self.at, self.limit),
         };
         timeout_at(at, step).await.unwrap_or(Err(TransportError::Timeout { stage, limit }))
     }
+}
+
+/// A limit that ends beyond all time ends beyond any program's.
+fn later(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or_else(|| now + A_LIFETIME)
 }
 
 async fn tcp(deadline: &Deadline, host: &str, port: u16) -> Result<TcpStream, TransportError> {
@@ -135,6 +141,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
+const A_LIFETIME: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// RFC 8305 §8: the recommended time before the next address is tried beside the first.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 

@@ -79,6 +79,8 @@ pub(crate) enum Due {
 
 impl Keepalive {
     pub(crate) fn new(now: Instant, interval: Duration, misses_allowed: u32) -> Self {
+        // Whoever pings less often than this pings never.
+        let interval = interval.min(LONGEST_INTERVAL);
         Self {
             interval,
             misses_allowed: misses_allowed.max(1),
@@ -181,6 +183,7 @@ impl Estimate {
 
 /// A mobile link pauses for a few hundred milliseconds without being gone.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 86_400);
 /// A pong later than this many pings measures nothing useful.
 const UNANSWERED_KEPT: usize = 8;
 

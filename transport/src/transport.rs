@@ -21,7 +21,8 @@ use crate::TransportError;
 ///   most one message waits where a barge-in cannot reach it. A message given to `start_send`
 ///   leaves whole, even when the future that sent it is dropped.
 /// - **End.** After [`Message::Close`] nothing more may be sent; keep reading until the peer's
-///   own close arrives. A peer's close is answered by the link itself.
+///   own close arrives; a socket gives it [`close_timeout`](crate::WebSocketConfig::close_timeout).
+///   A peer's close is answered by the link itself.
 pub trait Transport:
     Stream<Item = Result<Incoming, TransportError>>
     + Sink<Message, Error = TransportError>

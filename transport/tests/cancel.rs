@@ -16,8 +16,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use voxline_protocol::{Message, Secret};
 use voxline_transport::{
-    Acceptor, Connector, Endpoint, Exchange, FaultHandle, FaultPlan, Faulty, Incoming, Transport, WebSocket,
-    WebSocketConfig, WebSocketConnector, WebSocketListener, memory, text_response,
+    Acceptor, Connector, Endpoint, Exchange, FaultHandle, FaultPlan, Faulty, HttpClient, Incoming, Proxy,
+    Requester, Transport, WebSocket, WebSocketConfig, WebSocketConnector, WebSocketListener, memory,
+    text_response,
 };
 
 async fn linked() -> (WebSocket, WebSocket) {
@@ -108,6 +109,72 @@ async fn a_dropped_dial_closes_what_it_had_opened() {
     let mut rest = Vec::new();
     // Ends only because the dropped dial closed its socket.
     let _ = tcp.read_to_end(&mut rest).await;
+}
+
+/// A peer that takes a connection, says `answer`, and waits for the end of it.
+async fn ends_when_dropped(answer: &'static [u8], begin: impl AsyncFnOnce(&str)) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let peer = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        assert!(tcp.read_u8().await.is_ok(), "the other side speaks first");
+        tcp.write_all(answer).await.unwrap();
+        tcp
+    };
+    let mut tcp = tokio::select! {
+        biased;
+        tcp = peer => tcp,
+        () = begin(&authority) => panic!("nobody answered to the end"),
+    };
+    let mut rest = Vec::new();
+    // Ends only because the dropped future closed its socket.
+    let _ = tcp.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn a_dial_or_a_request_dropped_at_any_step_closes_what_it_had_opened() {
+    let dial = async |url: String, proxy: Option<&str>| {
+        let mut connector = WebSocketConnector::new(Endpoint::parse(&url).unwrap());
+        if let Some(proxy) = proxy {
+            connector = connector.with_proxy(Proxy::parse(&format!("http://{proxy}")).unwrap());
+        }
+        let _ = connector.connect().await;
+    };
+    ends_when_dropped(b"", async |peer| dial("ws://example.invalid/".to_owned(), Some(peer)).await).await;
+    ends_when_dropped(b"HTTP/1.1 200 OK\r\n\r\n", async |peer| {
+        dial("wss://example.invalid/".to_owned(), Some(peer)).await;
+    })
+    .await;
+    ends_when_dropped(b"", async |peer| dial(format!("wss://{peer}/"), None).await).await;
+    ends_when_dropped(b"HTTP/1.1 101 Sw", async |peer| dial(format!("ws://{peer}/"), None).await).await;
+    for answer in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"] {
+        ends_when_dropped(answer, async |peer| {
+            let endpoint = Endpoint::parse(&format!("http://{peer}/")).unwrap();
+            let _ = HttpClient::new().send(&endpoint, http::Request::new(Bytes::new())).await;
+        })
+        .await;
+    }
+}
+
+/// Not cancel-safe, and says so: the other side learns it as a lost connection, not by waiting.
+#[tokio::test]
+async fn an_answer_that_is_dropped_ends_the_connection() {
+    let large = vec![b'x'; 32 << 20];
+    for drop_unpolled in [true, false] {
+        let mut listener = WebSocketListener::bind("127.0.0.1:0").await.unwrap();
+        let mut tcp = TcpStream::connect(listener.local_address()).await.unwrap();
+        tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let exchange = listener.accept().await.unwrap();
+        let respond = exchange.respond(text_response(StatusCode::OK, large.clone()));
+        if drop_unpolled {
+            drop(respond);
+        } else {
+            assert!(respond.now_or_never().is_none(), "it does not fit the socket's buffers");
+        }
+        let mut read = Vec::new();
+        let _ = tcp.read_to_end(&mut read).await;
+        assert!(read.len() < large.len());
+    }
 }
 
 #[tokio::test]

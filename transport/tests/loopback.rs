@@ -358,6 +358,57 @@ async fn a_peer_that_stops_reading_stops_our_sending_after_one_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_without_an_answer_is_waited_for_no_longer_than_its_limit() {
+    let limit = Duration::from_secs(3);
+    let config = WebSocketConfig::new().with_close_timeout(limit);
+    let (mut tcp, mut link) = raw_client(config.clone()).await;
+    let start = tokio::time::Instant::now();
+    link.close().await.unwrap();
+    // Messages on their way still arrive; only the peer's own close does not.
+    tcp.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    assert_eq!(next(&mut link).await.unwrap(), Incoming::Text("hi".into()));
+    assert_eq!(next(&mut link).await.unwrap(), Incoming::Closed(None));
+    assert_eq!(start.elapsed(), limit);
+    assert!(link.next().await.is_none());
+
+    // A peer that does not even read.
+    let (stuffed, _far) = tokio::io::duplex(8);
+    let mut link = WebSocket::from_upgraded(stuffed, &config).await;
+    let start = tokio::time::Instant::now();
+    link.feed(Message::Binary(vec![0; 100].into())).await.unwrap();
+    let error = link.close().await.unwrap_err();
+    assert!(matches!(error, TransportError::Unresponsive { silent } if silent == limit), "{error:?}");
+    assert_eq!(start.elapsed(), limit);
+}
+
+/// RFC 6455 §7.4.1: 1005 and 1006 say that no code came, and must not come themselves.
+#[tokio::test]
+async fn a_close_code_that_must_not_travel_is_left_out() {
+    for (code, seen) in [(1_000, Some(1_000)), (4_000, Some(4_000)), (1_005, None), (1_006, None), (7, None)]
+    {
+        let (mut client, mut server) = linked(WebSocketConfig::new(), WebSocketConfig::new()).await;
+        client.send(Message::Close(CloseFrame::new(code, ""))).await.unwrap();
+        let closed = next(&mut server).await.unwrap();
+        let Incoming::Closed(frame) = closed else { panic!("{code}: {closed:?}") };
+        assert_eq!(frame.map(|frame| frame.code), seen, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_without_end_and_pings_of_nothing_are_none() {
+    let endless = WebSocketConfig::new()
+        .with_connect_timeout(Duration::MAX)
+        .with_stage_timeout(ConnectStage::Upgrade, Duration::MAX)
+        .with_close_timeout(Duration::MAX);
+    for interval in [Duration::ZERO, Duration::MAX] {
+        let config = endless.clone().with_ping_interval(Some(interval));
+        let (mut client, mut server) = linked(config.clone(), config).await;
+        exchange_all_kinds(&mut client, &mut server).await;
+        assert!(tokio::time::timeout(Duration::from_secs(86_400), client.next()).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_noticed_within_two_ping_intervals() {
     let interval = Duration::from_secs(10);
     let pinging = WebSocketConfig::new().with_ping_interval(Some(interval));

@@ -62,7 +62,7 @@ pub struct WebSocketListener {
 }
 
 impl WebSocketListener {
-    /// Listens on `host:port`; port 0 lets the system choose, see [`Self::local_address`].
+    /// Listens on `host:port`; port 0 lets the system choose, see [`Self::local_address`]. Cancel-safe.
     ///
     /// # Errors
     /// The address does not parse or resolve, is taken, or needs rights we do not have.

@@ -25,7 +25,10 @@ pub struct WebSocketConfig {
     /// The largest message in either direction, in bytes. 1 MiB. Voice messages are a few KiB; a
     /// larger limit lets a peer claim that much memory on each link.
     pub max_message_size: usize,
-    /// How often to ping. Off. Too rare and a dead link is noticed late (within two intervals);
+    /// How long the peer may take to answer our close, and to read what stands before it. 5 s. The link then ends
+    /// as if it had answered; too short and what was sent last may not arrive.
+    pub close_timeout: Duration,
+    /// How often to ping. Off, as is zero. Too rare and a dead link is noticed late (within two intervals);
     /// too frequent wakes idle links for nothing. Some vendors do not allow pings at all.
     pub ping_interval: Option<Duration>,
     /// How many unanswered pings in a row mean that the peer is gone. 4, each waited for twice as long as
@@ -47,6 +50,7 @@ impl WebSocketConfig {
             connect_timeout: Duration::from_secs(5),
             stage_timeouts: StageTimeouts::none(),
             max_message_size: 1 << 20,
+            close_timeout: Duration::from_secs(5),
             ping_interval: None,
             ping_misses: 4,
             read_buffer_size: 4 << 10,
@@ -72,6 +76,13 @@ impl WebSocketConfig {
     #[must_use]
     pub const fn with_max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
+        self
+    }
+
+    /// Sets [`Self::close_timeout`].
+    #[must_use]
+    pub const fn with_close_timeout(mut self, limit: Duration) -> Self {
+        self.close_timeout = limit;
         self
     }
 

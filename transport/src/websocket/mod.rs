@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError as FrameError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -42,6 +42,9 @@ pub struct WebSocket {
     state: State,
     unflushed: bool,
     max_message_size: usize,
+    close_timeout: Duration,
+    /// Runs since we began to close.
+    parting: Option<Pin<Box<Sleep>>>,
     watch: Option<Watch>,
     round_trip: RoundTrip,
     /// Whoever waits for room, to be woken when the reading side made it.
@@ -107,7 +110,12 @@ impl WebSocket {
             state: State::Open,
             unflushed: false,
             max_message_size: config.max_message_size,
-            watch: config.ping_interval.map(|interval| Watch::new(interval, config.ping_misses)),
+            close_timeout: config.close_timeout,
+            parting: None,
+            watch: config
+                .ping_interval
+                .filter(|interval| !interval.is_zero())
+                .map(|interval| Watch::new(interval, config.ping_misses)),
             round_trip: RoundTrip::default(),
             writer: None,
         }
@@ -225,11 +233,24 @@ impl WebSocket {
         }
     }
 
+    /// The peer has so long to take its leave, counted from the first call.
+    fn start_parting(&mut self) {
+        self.parting.get_or_insert_with(|| Box::pin(sleep(self.close_timeout)));
+    }
+
+    fn is_parting_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.parting.as_mut().is_some_and(|parting| parting.as_mut().poll(cx).is_ready())
+    }
+
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         if !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Pending if self.is_parting_over(cx) => {
+                self.state = State::Ended;
+                Poll::Ready(Err(TransportError::Unresponsive { silent: self.close_timeout }))
+            }
             Poll::Pending => {
                 self.writer = Some(cx.waker().clone());
                 Poll::Pending
@@ -256,6 +277,11 @@ impl Stream for WebSocket {
             return Poll::Ready(Some(Err(error)));
         }
         self.poll_push(cx);
+        // We asked for the end; that the peer has no answer changes nothing.
+        if self.state == State::Closing && self.is_parting_over(cx) {
+            self.state = State::Ended;
+            return Poll::Ready(Some(Ok(Incoming::Closed(None))));
+        }
         Poll::Pending
     }
 }
@@ -283,7 +309,8 @@ impl Sink<Message> for WebSocket {
             Message::Binary(bytes) => WsMessage::Binary(bytes),
             Message::Close(frame) => {
                 self.state = State::Closing;
-                WsMessage::Close(Some(to_close(&frame)))
+                self.start_parting();
+                WsMessage::Close(to_close(&frame))
             }
         };
         self.unflushed = true;
@@ -294,10 +321,11 @@ impl Sink<Message> for WebSocket {
         self.poll_written(cx)
     }
 
-    /// Sends a normal close if none was sent, and waits until it is written. The peer's answer
-    /// comes by the stream.
+    /// Sends a normal close if none was sent, and waits until it is written, no longer than
+    /// [`WebSocketConfig::close_timeout`]. The peer's answer comes by the stream, within the same limit.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         if self.state == State::Open {
+            self.start_parting();
             ready!(self.poll_written(cx))?;
             self.as_mut().start_send(Message::Close(CloseFrame::normal()))?;
         }
@@ -329,13 +357,18 @@ const fn size(message: &Message) -> usize {
     }
 }
 
-/// RFC 6455 §5.5: a control frame holds 125 bytes, two of which are the code.
-fn to_close(frame: &CloseFrame) -> protocol::CloseFrame {
+/// RFC 6455 §5.5: a control frame holds 125 bytes, two of which are the code. §7.4: some codes stand for a close
+/// without one, or for none at all, and never travel; what says such a code says it by leaving it out.
+fn to_close(frame: &CloseFrame) -> Option<protocol::CloseFrame> {
+    let code = CloseCode::from(frame.code);
+    if !code.is_allowed() {
+        return None;
+    }
     let mut end = frame.reason.len().min(CLOSE_REASON_BYTES);
     while !frame.reason.is_char_boundary(end) {
         end -= 1;
     }
-    protocol::CloseFrame { code: CloseCode::from(frame.code), reason: frame.reason[..end].into() }
+    Some(protocol::CloseFrame { code, reason: frame.reason[..end].into() })
 }
 
 /// What to close with after the peer's mistake: RFC 6455 §7.4.1.
