@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio_rustls::rustls;
 use voxline_protocol::{Code, CodeEntry};
 
 /// A link could not be opened, or broke.
@@ -72,7 +73,7 @@ pub enum TransportError {
         limit: Duration,
     },
     /// The peer's certificate or its TLS is not acceptable.
-    #[error("TLS with {authority} failed")]
+    #[error("TLS with {authority} failed{}", tls_remedy(source.as_ref()))]
     Tls {
         /// Host and port dialled.
         authority: String,
@@ -227,13 +228,39 @@ fn retry_status(status: u16, retry_after: Option<Duration>) -> Retry {
     }
 }
 
-/// rustls hands its errors through as the inner error of an `io::Error`.
 fn is_bad_certificate(error: &(dyn StdError + 'static)) -> bool {
-    use tokio_rustls::rustls::Error as TlsError;
+    matches!(tls_finding(error), Some(rustls::Error::InvalidCertificate(_)))
+}
 
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let tls = inner.and_then(|inner| inner.downcast_ref::<TlsError>());
-    matches!(tls, Some(TlsError::InvalidCertificate(_)))
+/// rustls hands its errors through as the inner error of an `io::Error`.
+fn tls_finding<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}
+
+/// What to do about what rustls found, where it is known.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum; for the rest there is no advice")]
+fn tls_remedy(error: &(dyn StdError + 'static)) -> &'static str {
+    use rustls::CertificateError as Found;
+
+    match tls_finding(error) {
+        Some(rustls::Error::InvalidCertificate(found)) => match found {
+            Found::Expired | Found::ExpiredContext { .. } => {
+                "; have the certificate renewed, or set this machine's clock right"
+            }
+            Found::NotValidYet | Found::NotValidYetContext { .. } => "; set this machine's clock right",
+            Found::NotValidForName | Found::NotValidForNameContext { .. } => {
+                "; use a host name that the certificate is for"
+            }
+            Found::UnknownIssuer => {
+                "; give a private issuer's certificate as an extra root, or have the server send its whole chain"
+            }
+            _ => "",
+        },
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "; check that the port speaks TLS, or use ws:// or http:// where it does not"
+        }
+        Some(_) | None => "",
+    }
 }
 
 /// A page for every code of this crate.

@@ -56,9 +56,9 @@ async fn a_believed_issuer_makes_a_link_that_carries_large_messages() {
 async fn an_unknown_issuer_and_a_wrong_name_are_final_and_say_why() {
     let certificates = certificates("elsewhere.test");
     let believing = ClientTls::with_roots_from_pem(certificates.root.as_bytes()).unwrap();
-    for (name, tls, expected) in [
-        ("unknown issuer", ClientTls::new(), "UnknownIssuer"),
-        ("wrong name", believing, "not valid for name"),
+    for (name, tls, expected, remedy) in [
+        ("unknown issuer", ClientTls::new(), "UnknownIssuer", "extra root"),
+        ("wrong name", believing, "not valid for name", "a host name that the certificate is for"),
     ] {
         let (mut listener, endpoint) = listening(&certificates).await;
         let connector = WebSocketConnector::new(endpoint).with_tls(tls);
@@ -70,6 +70,7 @@ async fn an_unknown_issuer_and_a_wrong_name_are_final_and_say_why() {
         let cause = error.source().unwrap().to_string();
         assert!(matches!(error, TransportError::Tls { .. }), "{name}: {error:?}");
         assert!(cause.contains(expected), "{name}: {cause}");
+        assert!(error.to_string().contains(remedy), "{name}: {error}");
     }
 }
 
@@ -87,6 +88,7 @@ async fn a_server_without_tls_is_a_tls_failure_that_may_pass() {
     let error = WebSocketConnector::new(Endpoint::parse(&url).unwrap()).connect().await.unwrap_err();
     assert!(matches!(error, TransportError::Tls { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::AfterBackoff);
+    assert!(error.to_string().contains("the port speaks TLS"), "{error}");
     plain.await.unwrap();
 }
 
