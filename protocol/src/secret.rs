@@ -23,15 +23,21 @@ use thiserror::Error;
 pub struct Secret(String);
 
 impl Secret {
+    /// The longest key taken, in bytes: no server takes a header much longer.
+    pub const MAX_BYTES: usize = 8_192;
+
     /// Trims and checks `text`.
     ///
     /// # Errors
-    /// Nothing is left after trimming, or a character is not printable ASCII. The error names the
-    /// character's place and number, never the key.
+    /// Nothing is left after trimming, a character is not printable ASCII, or there are more than
+    /// [`MAX_BYTES`](Self::MAX_BYTES) of them. The error names the character's place and number, never the key.
     pub fn new(text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(SecretError::Empty);
+        }
+        if text.len() > Self::MAX_BYTES {
+            return Err(SecretError::TooLong { bytes: text.len() });
         }
         match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
             Some((at, c)) => Err(SecretError::Character { at, number: u32::from(c) }),
@@ -77,4 +83,10 @@ pub enum SecretError {
     /// Nothing but white space.
     #[error("key is empty; is the environment variable set?")]
     Empty,
+    /// More than [`Secret::MAX_BYTES`].
+    #[error("key of {bytes} bytes is longer than {}; is it a whole file?", Secret::MAX_BYTES)]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
 }

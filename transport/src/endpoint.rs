@@ -47,9 +47,13 @@ impl Endpoint {
     /// `ws` and `wss` to a WebSocket connector.
     ///
     /// # Errors
-    /// The URL does not parse, has another scheme, or holds a user name or a fragment.
+    /// The URL does not parse, is longer than 16 KiB, has another scheme, or holds a user name or a fragment.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
         let url = url.trim();
+        if url.len() > URL_BYTES {
+            let what = format!("{} bytes are more than the {URL_BYTES} that servers take", url.len());
+            return Err(EndpointError::Url { seen: excerpt(url), what });
+        }
         if url.contains('#') {
             return Err(EndpointError::Fragment);
         }
@@ -378,6 +382,8 @@ fn excerpt(url: &str) -> String {
 /// Written by the handshake, or decided by it.
 const HANDSHAKE_HEADERS: &[&str] =
     &["connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"];
+/// RFC 9110 §4.1 asks servers for 8,000 at least, and few take more.
+const URL_BYTES: usize = 16 << 10;
 const EXCERPT_CHARS: usize = 60;
 
 #[cfg(test)]

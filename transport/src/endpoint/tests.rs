@@ -46,6 +46,18 @@ fn a_url_that_cannot_be_dialled_is_refused_with_the_reason() {
     }
 }
 
+/// The longest address with the longest key, every character escaped, is still an address.
+#[test]
+fn an_address_as_long_as_it_gets_is_a_request() {
+    let url = |bytes: usize| format!("ws://localhost/{}", "x".repeat(bytes - 15));
+    let key = Secret::new(&"%".repeat(Secret::MAX_BYTES)).unwrap();
+    let request = Endpoint::parse(&url(URL_BYTES)).unwrap().with_token(key).request();
+    assert!(request.uri().query().unwrap().len() > 3 * Secret::MAX_BYTES);
+    let error = Endpoint::parse(&url(URL_BYTES + 1)).unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+    assert!(Secret::new(&"x".repeat(Secret::MAX_BYTES + 1)).is_err());
+}
+
 #[test]
 fn a_header_that_cannot_be_sent_is_refused_at_once() {
     let endpoint = Endpoint::parse("ws://h/").unwrap();
