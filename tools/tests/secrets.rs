@@ -179,7 +179,7 @@ async fn through_proxies(base: &str, seen: &Seen) {
             Proxy::parse(&format!("http://{USER}:{CANARY}@{address}")).unwrap(),
             Proxy::parse(&format!("http://{address}"))
                 .unwrap()
-                .with_basic(USER, Secret::new(CANARY).unwrap()),
+                .with_basic(USER, &Secret::new(CANARY).unwrap()),
         ];
         seen.note(&proxies);
         let [first, _] = proxies;

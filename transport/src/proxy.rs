@@ -23,29 +23,27 @@ use crate::{Endpoint, EndpointError, TransportError};
 #[derive(Clone)]
 pub struct Proxy {
     endpoint: Endpoint,
-    credentials: Option<(String, Secret)>,
+    /// User name and password as RFC 7617 sends them, marked as sensitive.
+    credentials: Option<HeaderValue>,
 }
 
 impl Proxy {
-    /// Takes `http://host:port` or `http://user:password@host:port`; the tunnel through it may be
-    /// encrypted, the way to it is not.
+    /// Takes `http://host:port` or `http://user:password@host:port`, the two perhaps percent-encoded; the
+    /// tunnel through it may be encrypted, the way to it is not.
     ///
     /// # Errors
-    /// The URL does not parse, has another scheme, or holds a password that cannot be one.
+    /// The URL does not parse, or has another scheme.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
         let (url, user_info) = split_user_info(url);
         let endpoint = Endpoint::parse(&url)?;
         if endpoint.is_secure() {
             return Err(EndpointError::Scheme { seen: "https".to_owned() });
         }
-        let proxy = Self { endpoint, credentials: None };
-        match user_info.as_deref().map(|info| info.split_once(':').unwrap_or((info, ""))) {
-            None => Ok(proxy),
-            Some((user, password)) => {
-                let password = Secret::new(password).map_err(|_| EndpointError::UserInfo)?;
-                Ok(proxy.with_basic(user, password))
-            }
-        }
+        let credentials = user_info.map(|info| {
+            let (user, password) = info.split_once(':').unwrap_or((&info, ""));
+            basic(&percent_decoded(user), &percent_decoded(password))
+        });
+        Ok(Self { endpoint, credentials })
     }
 
     /// The proxy that the environment names for this endpoint: `HTTPS_PROXY` for encrypted links
@@ -73,8 +71,8 @@ impl Proxy {
 
     /// Sends a user name and a password: RFC 7617.
     #[must_use]
-    pub fn with_basic(mut self, user: &str, password: Secret) -> Self {
-        self.credentials = Some((user.to_owned(), password));
+    pub fn with_basic(mut self, user: &str, password: &Secret) -> Self {
+        self.credentials = Some(basic(user.as_bytes(), password.expose().as_bytes()));
         self
     }
 
@@ -122,14 +120,8 @@ impl Proxy {
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(HOST, host);
-        if let Some((user, password)) = &self.credentials {
-            let pair = format!("{user}:{}", password.expose());
-            let encoded = base64_simd::STANDARD.encode_to_string(pair.as_bytes());
-            let Ok(mut value) = HeaderValue::from_str(&format!("Basic {encoded}")) else {
-                unreachable!("base64 is printable ASCII")
-            };
-            value.set_sensitive(true);
-            headers.insert(PROXY_AUTHORIZATION, value);
+        if let Some(credentials) = &self.credentials {
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }
         request
     }
@@ -144,7 +136,35 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The URL without its user name and password, and those; what is percent-encoded in them stays so.
+fn basic(user: &[u8], password: &[u8]) -> HeaderValue {
+    let encoded = base64_simd::STANDARD.encode_to_string([user, b":", password].concat());
+    let Ok(mut value) = HeaderValue::from_str(&format!("Basic {encoded}")) else {
+        unreachable!("base64 is printable ASCII")
+    };
+    value.set_sensitive(true);
+    value
+}
+
+/// RFC 3986 §2.1; a `%` that begins no escape stands for itself.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let (bytes, mut decoded, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
+    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+/// The URL without its user name and password, and those, still percent-encoded.
 fn split_user_info(url: &str) -> (String, Option<String>) {
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
         let (info, host) = rest.rsplit_once('@')?;
@@ -207,5 +227,22 @@ mod tests {
         assert!(!format!("{proxy:?}").contains("canary"));
         assert_eq!(proxy.request("h:443").headers()[PROXY_AUTHORIZATION], "Basic bWU6Y2FuYXJ5");
         assert!(Proxy::parse("socks5://proxy.test").is_err());
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_what_their_escapes_say() {
+        for (user_info, pair) in [
+            ("me:p%40ss%3aword", "me:p@ss:word"),
+            ("d%C3%B6main%5Cme:secret", "dömain\\me:secret"),
+            ("me", "me:"),
+            ("me:", "me:"),
+            ("me:100%", "me:100%"),
+            ("me:%zz", "me:%zz"),
+        ] {
+            let proxy = Proxy::parse(&format!("http://{user_info}@proxy.test:3128")).unwrap();
+            let expected = base64_simd::STANDARD.encode_to_string(pair);
+            let request = proxy.request("h:443");
+            assert_eq!(request.headers()[PROXY_AUTHORIZATION], format!("Basic {expected}"), "{user_info}");
+        }
     }
 }

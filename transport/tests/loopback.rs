@@ -473,7 +473,7 @@ async fn a_proxy_is_asked_for_a_tunnel() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let connector = WebSocketConnector::new(endpoint(&listener, "/"))
-        .with_proxy(Proxy::parse(&url).unwrap().with_basic("me", Secret::new("pw").unwrap()));
+        .with_proxy(Proxy::parse(&url).unwrap().with_basic("me", &Secret::new("pw").unwrap()));
     let proxying = tokio::spawn(async move {
         let (mut near, _) = proxy.accept().await.unwrap();
         let head = read_head(&mut near).await;
