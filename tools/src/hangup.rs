@@ -69,14 +69,16 @@ impl<Q: Requester> PlivoAccount<Q> {
                         Ok(()) => return Ok(()),
                         // Another token may be the valid one.
                         Err(error @ PlivoApiError::Unauthorized) => {
-                            refused = chain(&error);
+                            refused = format!("{}: {}", error.code(), chain(&error));
                             continue 'tokens;
                         }
                         Err(PlivoApiError::TooMany { retry_after: Some(wait) }) => wait,
                         Err(error) if error.is_retryable() => PAUSE,
-                        Err(error) => return Err(chain(&error)),
+                        Err(error) => return Err(format!("{}: {}", error.code(), chain(&error))),
                     },
-                    Err(error) if error.retry() == Retry::Never => return Err(chain(&error)),
+                    Err(error) if error.retry() == Retry::Never => {
+                        return Err(format!("{}: {}", error.code(), chain(&error)));
+                    }
                     Err(error) => {
                         tracing::debug!(%call, error = chain(&error), "hanging up is tried again");
                         PAUSE

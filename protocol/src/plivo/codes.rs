@@ -34,6 +34,30 @@ const REASONS: [(&str, &str); 7] = [
 
 pub(crate) const PLIVO: &[CodeEntry] = &[
     CodeEntry::new(
+        "plivo/api-malformed",
+        false,
+        "Plivo's REST interface answered with something that is not what it documents.",
+        "Check that the address is Plivo's and that no proxy on the way answers in its place.",
+    ),
+    CodeEntry::new(
+        "plivo/api-refused",
+        false,
+        "Plivo's REST interface refused a request; its words and the HTTP status are in the message.",
+        "Read Plivo's words: 400 means a parameter, 404 the call or the account; 5xx pass by themselves.",
+    ),
+    CodeEntry::new(
+        "plivo/api-too-many",
+        true,
+        "More requests were made to Plivo's REST interface than it takes, 300 in 5 s.",
+        "Wait as long as it asks; ask about calls less often, or spread what is done to many at once.",
+    ),
+    CodeEntry::new(
+        "plivo/api-unauthorized",
+        false,
+        "Plivo's REST interface refused the Auth ID and Auth Token.",
+        "Copy both again from the front page of Plivo's console; they belong together.",
+    ),
+    CodeEntry::new(
         "plivo/authentication-failed",
         false,
         "The server refused Plivo's upgrade because its signature check failed.",

@@ -14,7 +14,7 @@ use super::form::encode;
 use super::types::{CallId, Digit, StreamId};
 use super::xml::content_type;
 use crate::json::decode;
-use crate::{BaseUrl, DecodeError, Secret};
+use crate::{BaseUrl, Code, DecodeError, Secret};
 
 /// Builds requests for one account. Whoever executes them brings the socket.
 ///
@@ -324,6 +324,17 @@ pub enum PlivoApiError {
 }
 
 impl PlivoApiError {
+    /// The stable name of this error.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::new(match self {
+            Self::Malformed(_) => "plivo/api-malformed",
+            Self::Refused { .. } => "plivo/api-refused",
+            Self::TooMany { .. } => "plivo/api-too-many",
+            Self::Unauthorized => "plivo/api-unauthorized",
+        })
+    }
+
     /// Whether the same request can succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -471,11 +482,11 @@ mod tests {
             (response(401, "no"), Err(PlivoApiError::Unauthorized)),
             (response(429, ""), Err(PlivoApiError::TooMany { retry_after: None })),
         ] {
-            assert_eq!(PlivoApi::read_done(&answer), expected);
+            let done = PlivoApi::read_done(&answer);
+            assert_eq!(done, expected);
+            assert!(done.err().is_none_or(|error| error.code().entry().is_some()), "{expected:?} has a page");
         }
-        assert!(matches!(
-            PlivoApi::read_stream_started(&response(200, "[]")),
-            Err(PlivoApiError::Malformed(_))
-        ));
+        let error = PlivoApi::read_stream_started(&response(200, "[]")).unwrap_err();
+        assert!(matches!(error, PlivoApiError::Malformed(_)) && error.code().entry().is_some(), "{error:?}");
     }
 }
