@@ -3,15 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::fmt::{self, Debug, Write as _};
+use std::net::SocketAddr;
 use std::panic;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -25,9 +26,9 @@ use voxline::{GatewayError, Speaking, Spoken, Transcribing};
 use voxline_audio::{AudioFormat, SampleRate};
 use voxline_protocol::Secret;
 use voxline_protocol::slng::{Quirks, Route, Service, SlngQuirk, TtsClient, TtsConfig, TtsEvent};
-use voxline_session::{Pool, PoolConfig};
+use voxline_session::{Pool, PoolConfig, SessionError};
 use voxline_transport::{
-    Acceptor, Connector, Endpoint, Exchange, Key, Proxy, WebSocketConfig, WebSocketConnector,
+    Acceptor, Connector, Endpoint, Exchange, Key, Proxy, TransportError, WebSocketConfig, WebSocketConnector,
 };
 
 #[tokio::test]
@@ -162,43 +163,102 @@ async fn new_dials_use_the_rotated_key_while_old_links_finish() {
     assert_eq!(used(), ["Bearer old", "Bearer new", "Bearer newer"]);
 }
 
-/// Proxies that are not there, that refuse, that hang up, and that cannot be addressed; each knows a password.
+/// Proxies that let through whoever knows the password, that are not there, that refuse, that hang up, and that cannot
+/// be addressed; each is told a password, in both ways there are.
 async fn through_proxies(base: &str, seen: &Seen) {
+    let proxies = |address: SocketAddr, password: &str| {
+        let secret = Secret::new(password).unwrap();
+        [
+            Proxy::parse(&format!("http://{USER}:{password}@{address}")).unwrap(),
+            Proxy::parse(&format!("http://{address}")).unwrap().with_basic(USER, &secret),
+        ]
+    };
+    let dial = |proxy: Proxy| {
+        seen.note(&proxy);
+        let quick = WebSocketConfig::new().with_connect_timeout(Duration::from_millis(500));
+        let endpoint = endpoint(base, Service::Tts).with_bearer(Secret::new(CANARY).unwrap());
+        let connector = WebSocketConnector::new(endpoint).with_proxy(proxy).with_config(quick);
+        seen.note(&connector);
+        connector
+    };
+    let (asking, tunnels) = asking_proxy().await;
+    for proxy in proxies(asking, CANARY) {
+        let speaking = Speaking::begin(dial(proxy), tts_config(), TEXT).await.unwrap();
+        spoken(speaking, seen, None).await.unwrap();
+    }
+    for proxy in proxies(asking, "another") {
+        let error = Speaking::begin(dial(proxy), tts_config(), TEXT).await.unwrap_err();
+        let refused = |error: &GatewayError| {
+            let GatewayError::Session(SessionError::Transport(error)) = error else { return false };
+            matches!(error, TransportError::ProxyRefused { status: 407, .. })
+        };
+        assert!(refused(&error), "{error:?}");
+        seen.error(&error);
+    }
+    tunnels.abort();
     for answer in [None, Some(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".as_slice()), Some(b"?")] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let proxy = tokio::spawn(async move {
-            let (Some(answer), Ok((mut link, _))) = (answer, listener.accept().await) else { return };
-            let mut asked = [0; 4_096];
-            let read = link.read(&mut asked).await.unwrap();
-            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
-            assert!(asked.contains("proxy-authorization: basic "), "the password was not even sent");
-            link.write_all(answer).await.unwrap();
-        });
-        let proxies = [
-            Proxy::parse(&format!("http://{USER}:{CANARY}@{address}")).unwrap(),
-            Proxy::parse(&format!("http://{address}"))
-                .unwrap()
-                .with_basic(USER, &Secret::new(CANARY).unwrap()),
-        ];
-        seen.note(&proxies);
-        let [first, _] = proxies;
-        let quick = WebSocketConfig::new().with_connect_timeout(Duration::from_millis(500));
-        let connector =
-            WebSocketConnector::new(endpoint(base, Service::Tts)).with_proxy(first).with_config(quick);
-        seen.note(&connector);
-        seen.error(&Speaking::begin(connector, tts_config(), TEXT).await.unwrap_err());
-        if answer.is_some() {
-            proxy.await.unwrap();
-        }
-    }
-    for url in
-        [format!("https://{USER}:{CANARY}@h"), format!("http://{USER}:{CANARY}\n@h"), CANARY.to_owned()]
-    {
-        if let Err(error) = Proxy::parse(&url) {
+        for proxy in proxies(listener.local_addr().unwrap(), CANARY) {
+            let answering = async {
+                let Some(answer) = answer else { return std::future::pending().await };
+                let (mut link, _) = listener.accept().await.unwrap();
+                let asked = head(&mut link).await;
+                assert!(asked.contains(&login()), "the password was not even sent: {asked}");
+                link.write_all(answer).await.unwrap();
+                // Held until the client has read it.
+                let _ = link.read(&mut [0]).await;
+            };
+            let error = tokio::select! {
+                failed = Speaking::begin(dial(proxy), tts_config(), TEXT) => failed.unwrap_err(),
+                () = async { answering.await; std::future::pending().await } => unreachable!(),
+            };
             seen.error(&error);
         }
     }
+    let socks = format!("socks5://{USER}:{CANARY}@h");
+    for url in [format!("https://{USER}:{CANARY}@h"), socks, CANARY.to_owned()] {
+        seen.error(&Proxy::parse(&url).unwrap_err());
+    }
+}
+
+/// A proxy on loopback that opens a tunnel for the user with the password, and for nobody else.
+async fn asking_proxy() -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let mut tunnels = JoinSet::new();
+        loop {
+            let (mut link, _) = listener.accept().await.unwrap();
+            tunnels.spawn(async move {
+                let asked = head(&mut link).await;
+                if !asked.lines().any(|line| line == login()) {
+                    let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+                    return link.write_all(refusal).await.unwrap();
+                }
+                let there = asked.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+                let mut there = TcpStream::connect(there).await.unwrap();
+                link.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                // However the tunnel ends.
+                let _ = copy_bidirectional(&mut link, &mut there).await;
+            });
+        }
+    });
+    (address, serving)
+}
+
+/// The header that a proxy is told the password in.
+fn login() -> String {
+    let pair = base64_simd::STANDARD.encode_to_string(format!("{USER}:{CANARY}"));
+    format!("proxy-authorization: Basic {pair}")
+}
+
+/// A request up to its empty line.
+async fn head(link: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(link.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
 }
 
 /// A pool that lends, one that is refused, and one whose borrower panics.
@@ -400,7 +460,7 @@ fn a_command_line_can_be_printed() {
     for (command, keys) in [
         (&["serve", "--simulate"][..], &["auth-token", "avatar-token"][..]),
         (&["call", "ws://127.0.0.1:9/stream"], &["auth-token"]),
-        (&["avatar", "--text=Hello", "--room-url=https://team.daily.co/room"], &["room-token", "daily-key"]),
+        (&["avatar", "hello.wav", "--room-url=https://team.daily.co/room"], &["room-token", "daily-key"]),
         (&["simulate", "slng"], &["key"]),
         (&["simulate", "agenthuman"], &["key"]),
     ] {
