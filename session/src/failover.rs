@@ -84,7 +84,9 @@ impl<C: Connector> Failover<C> {
                     return Ok(link);
                 }
                 Err(error) => {
-                    tracing::warn!(candidate = index, error = %error, "a candidate did not answer");
+                    if self.candidates.len() > 1 {
+                        tracing::warn!(candidate = index, error = %error, "a candidate did not answer");
+                    }
                     self.lock().0[index] = Rest::after(&error, now(), self.cool_down);
                     failure = Some(match failure {
                         Some(before) if delay(&before) <= delay(&error) => before,

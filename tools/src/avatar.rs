@@ -19,9 +19,9 @@ use voxline_protocol::{BaseUrl, Secret};
 use voxline_session::{Avatar, AvatarConfig, AvatarError, AvatarNotice, Journal};
 use voxline_transport::{HttpClient, WebSocketConnector};
 
-use crate::cli::AvatarArgs;
+use crate::cli::{AvatarArgs, AvatarServiceArgs};
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, base_url, usage};
+use crate::gateway::{Gateway, base_url, trusted, usage};
 use crate::output;
 use crate::run::{interrupted, listen};
 use crate::simulate::agenthuman::{AvatarSimulator, AvatarSimulatorConfig};
@@ -29,12 +29,16 @@ use crate::speak::{Speaking, Spoken};
 
 /// Says it; true if all of it was confirmed.
 pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
+    let simulate = args.gateway.simulate;
     let (rate, audio) = speech(args).await?;
     let config = config(args, rate)?;
+    let tls = trusted(&args.gateway.trust)?;
     // Dropped at the end, and the service in it with it.
     let mut simulated = JoinSet::new();
-    let api = service((!args.simulate).then_some(("--api", &args.api)), &mut simulated).await?;
-    let opening = Avatar::open(HttpClient::new(), WebSocketConnector::new, api, config);
+    let api = service(&args.service, simulate, &mut simulated).await?;
+    let requester = HttpClient::new().with_tls(tls.clone());
+    let dial = move |endpoint| WebSocketConnector::new(endpoint).with_tls(tls.clone());
+    let opening = Avatar::open(requester, dial, api, config);
     let mut avatar = tokio::select! {
         opened = opening => opened.map_err(|error| failed(&error))?,
         () = interrupted() => return Ok(false),
@@ -60,8 +64,12 @@ pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
 /// What is to be said, refused here if the service would refuse it.
 async fn speech(args: &AvatarArgs) -> Result<(InputRate, Bytes), ToolError> {
     let (rate, audio) = match (&args.file, &args.text) {
+        (Some(_), _) if !args.gateway.slng.is_empty() => {
+            let words = "--slng speaks a --text; leave it out for a file";
+            return Err(ToolError::Usage(words.to_owned()));
+        }
         (Some(path), _) => read(path)?,
-        (None, Some(text)) => (InputRate::Hz16000, synthesise(text).await?),
+        (None, Some(text)) => (InputRate::Hz16000, synthesise(args, text).await?),
         (None, None) => return Err(ToolError::Usage("give a FILE.wav or --text".to_owned())),
     };
     check_speech(&audio, true).map_err(usage)?;
@@ -88,10 +96,10 @@ fn read(path: &Path) -> Result<(InputRate, Bytes), ToolError> {
     Ok((rate, bytes_of(&samples)))
 }
 
-async fn synthesise(text: &str) -> Result<Bytes, ToolError> {
-    let gateway = Gateway::open(None, None).await?;
-    let connector = gateway.connector(Service::Tts, "slng/deepgram/aura:2-en")?;
-    let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz16000), "aura-2-thalia-en");
+async fn synthesise(args: &AvatarArgs, text: &str) -> Result<Bytes, ToolError> {
+    let gateway = Gateway::open(&args.gateway).await?;
+    let (connector, _) = gateway.connector(Service::Tts, &args.voice.tts_model)?;
+    let config = TtsConfig::new(AudioFormat::linear16(SampleRate::Hz16000), &args.voice.voice);
     let mut speaking = Speaking::begin(connector, config, text).await?;
     let mut samples = Vec::new();
     while let Some(spoken) = speaking.next().await? {
@@ -110,7 +118,7 @@ fn bytes_of(samples: &[i16]) -> Bytes {
 }
 
 fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError> {
-    let avatar = args.avatar.as_str();
+    let avatar = avatar_id(&args.service, args.gateway.simulate)?;
     let create = match (&args.room_url, &args.room_token) {
         (Some(url), Some(token)) => {
             let token =
@@ -134,7 +142,7 @@ fn config(args: &AvatarArgs, rate: InputRate) -> Result<AvatarConfig, ToolError>
         let key = Secret::new(key).map_err(|error| ToolError::Usage(format!("--daily-key: {error}")))?;
         config = config.with_daily(DailyApi::new(key).with_base(base_url("--daily-api", &args.daily_api)?));
     }
-    Ok(match journal(args.journal.as_deref(), args.simulate)? {
+    Ok(match journal(args.journal.as_deref(), args.gateway.simulate)? {
         Some(journal) => config.with_journal(journal),
         None => config,
     })
@@ -160,12 +168,22 @@ pub(crate) fn journal(folder: Option<&Path>, simulate: bool) -> Result<Option<Jo
     })
 }
 
-/// The service at the address that an option gave, or one simulated in `simulated`.
+/// The avatar that was chosen. There is none that every account has.
+pub(crate) fn avatar_id(args: &AvatarServiceArgs, simulate: bool) -> Result<&str, ToolError> {
+    let simulated = simulate.then_some("avat_demo");
+    args.avatar.as_deref().or(simulated).ok_or_else(|| {
+        let words = "no avatar is chosen; give its id by --avatar or AGENTHUMAN_AVATAR";
+        ToolError::Usage(words.to_owned())
+    })
+}
+
+/// The service that was named, or one simulated in `simulated`.
 pub(crate) async fn service(
-    given: Option<(&str, &str)>,
+    args: &AvatarServiceArgs,
+    simulate: bool,
     simulated: &mut JoinSet<()>,
 ) -> Result<AvatarApi, ToolError> {
-    let Some((option, url)) = given else {
+    if simulate {
         let listener = listen("127.0.0.1:0").await?.with_config(AvatarSimulator::listener_config());
         let address = listener.local_address();
         let service = AvatarSimulator::new(&format!("ws://{address}"), AvatarSimulatorConfig::default());
@@ -173,8 +191,8 @@ pub(crate) async fn service(
         let key = Secret::new(AvatarSimulatorConfig::KEY).map_err(usage)?;
         let base = BaseUrl::parse(&format!("http://{address}")).map_err(usage)?;
         return Ok(AvatarApi::new(key).with_base(base));
-    };
-    let base = base_url(option, url)?;
+    }
+    let base = base_url("--avatar-api", &args.avatar_api)?;
     let key = env::var("AGENTHUMAN_API_KEY").map_err(|_| {
         let words = "AGENTHUMAN_API_KEY is not set; set it to the service's key, or use --simulate";
         ToolError::Usage(words.to_owned())
@@ -235,10 +253,9 @@ fn tell(report: &SpeechReport, rate: InputRate) {
     let seconds = |samples| rate.sample_rate().duration_of(samples).as_secs_f64();
     output::result(format_args!("speech     {:.2} s", seconds(report.given)));
     output::result(format_args!(
-        "confirmed  {:.2} s in {} {}",
+        "confirmed  {:.2} s in {}",
         seconds(report.confirmed_until),
-        report.chunks,
-        if report.chunks == 1 { "message" } else { "messages" }
+        output::count(report.chunks.into(), "message")
     ));
     output::result(format_args!(
         "queueing   {} ms in all, {} ms at most for one",

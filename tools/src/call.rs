@@ -13,10 +13,11 @@ use voxline_protocol::plivo::{
     DropReason, NamingScheme, Params, PlivoCallerConfig, PlivoQuirk, PlivoSigner, StreamStatus,
 };
 use voxline_session::SessionError;
-use voxline_transport::{ClientTls, Connector, Endpoint};
+use voxline_transport::{Connector, Endpoint};
 
 use crate::cli::CallArgs;
 use crate::error::{ToolError, chain};
+use crate::gateway::trusted;
 use crate::output;
 use crate::run::interrupted;
 use crate::simulate::answer::{self, Step, StreamOrder};
@@ -83,13 +84,13 @@ impl<'a> Plan<'a> {
         let quirks = args.quirks.iter().map(|name| name.parse()).collect::<Result<_, _>>();
         if let Some(path) = &args.out {
             // Before the call, so that a mistyped name costs nothing; dropped, it leaves no file.
-            CallWriter::create(path, SampleRate::Hz8000).map_err(|error| unwritable(path, &error))?;
+            CallWriter::create(path, SampleRate::Hz8000).map_err(|error| unwritable(&error))?;
         }
         let token = args.auth_token.as_deref().filter(|token| !token.is_empty());
         // While several are valid, Plivo signs with each; one is enough to be believed.
         let token = token.map(|tokens| Secret::new(tokens.split(',').next().unwrap_or_default().trim()));
         let signer = token.transpose().map_err(|error| usage(&error))?.map(PlivoSigner::new);
-        let provider = Provider::new(trust(args.ca.as_deref())?, signer);
+        let provider = Provider::new(trusted(&args.trust)?, signer);
         Ok(Self { args, url, speech, quirks: quirks.map_err(|error| usage(&error))?, provider })
     }
 
@@ -243,6 +244,7 @@ impl<'a> Plan<'a> {
         if let Some(statuses) = statuses {
             caller.tell_statuses(statuses);
         }
+        let interrupted = interrupted();
         output::note(format_args!("calling {}", bare(url)));
         let rate = caller.format().rate;
         let said = match (&self.speech, &self.args.say) {
@@ -253,7 +255,7 @@ impl<'a> Plan<'a> {
         let wait = Duration::from_secs(self.args.wait);
         let held = tokio::select! {
             held = hold(&mut caller, &said, wait) => held,
-            () = interrupted() => {
+            () = interrupted => {
                 output::note("interrupted: hanging up");
                 Ok(false)
             }
@@ -300,15 +302,11 @@ fn write(path: &Path, recording: &Recording) -> Result<(), ToolError> {
         call.write(&recording.said, &recording.heard)?;
         call.finish()
     });
-    written.map_err(|error| unwritable(path, &error))
+    written.map_err(|error| unwritable(&error))
 }
 
-fn unwritable(path: &Path, error: &WavError) -> ToolError {
-    ToolError::Usage(format!(
-        "{}; give a file that can be written with --out ({})",
-        chain(error),
-        path.display()
-    ))
+fn unwritable(error: &WavError) -> ToolError {
+    ToolError::Usage(format!("cannot write {}; choose another file with --out", chain(error)))
 }
 
 /// Tells what was heard; true if it was anything.
@@ -380,16 +378,6 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 /// An address without its query, which may hold a token.
 fn bare(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
-}
-
-/// Whose certificates are believed.
-fn trust(ca: Option<&Path>) -> Result<ClientTls, ToolError> {
-    let Some(path) = ca else { return Ok(ClientTls::default()) };
-    let pem = std::fs::read(path).map_err(|error| {
-        ToolError::Usage(format!("cannot read `{}`: {error}; give a PEM file", path.display()))
-    })?;
-    ClientTls::with_roots_from_pem(&pem)
-        .map_err(|error| ToolError::Usage(format!("{}: {}", path.display(), chain(&error))))
 }
 
 /// A person takes a breath after the line is up; the agent's detector learns the line's noise meanwhile.

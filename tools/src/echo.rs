@@ -2,59 +2,72 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
-use http::StatusCode;
+use http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use voxline_protocol::plivo::{PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream, Track};
 use voxline_session::{Session, SessionError, SessionEvent};
 use voxline_transport::{Acceptor, Exchange, Transport, text_response};
 
-use crate::cli::EchoArgs;
+use crate::cli::{EchoArgs, LineArgs};
+use crate::desk::{FrontDesk, STREAM_PATH, Verdict};
 use crate::error::{ToolError, chain};
-use crate::output;
-use crate::run::{interrupted, listen};
+use crate::run::{interrupted, listen, now};
+use crate::{line, output};
 
 /// Echoes until Ctrl-C, or until as many calls as were asked for have ended.
 pub(crate) async fn run(args: &EchoArgs) -> Result<(), ToolError> {
-    let listener = listen(&args.listen).await?;
-    output::note(format_args!("echo at ws://{}/ (any path)", listener.local_address()));
+    let listener = listen(&args.line.listen).await?;
+    let address = listener.local_address();
+    let (desk, signed) = line::desk(&args.line, address)?;
+    output::note(format_args!("echo at ws://{address}{STREAM_PATH}"));
+    line::tell_addresses(&args.line, address, signed);
     tokio::select! {
-        () = serve(listener, args.calls, args.max_calls) => {}
+        () = serve(listener, desk, &args.line) => {}
         () = interrupted() => output::note("interrupted"),
     }
     Ok(())
 }
 
-async fn serve(mut acceptor: impl Acceptor, calls: Option<usize>, at_once: usize) {
-    let room = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
+async fn serve(mut acceptor: impl Acceptor, desk: FrontDesk, args: &LineArgs) {
+    let room = Arc::new(Semaphore::new(args.max_calls.min(Semaphore::MAX_PERMITS)));
     let mut running = JoinSet::new();
     let (mut taken, mut ended) = (0, 0);
-    while calls.is_none_or(|calls| ended < calls) {
+    while args.calls.is_none_or(|calls| ended < calls) {
         tokio::select! {
-            exchange = acceptor.accept() => match exchange {
-                Some(exchange) if exchange.is_upgrade() => match Arc::clone(&room).try_acquire_owned() {
-                    Ok(line) => {
+            exchange = acceptor.accept() => {
+                let Some(exchange) = exchange else { break };
+                let verdict = desk.receive(now(), exchange.request(), exchange.is_upgrade());
+                match (verdict, Arc::clone(&room).try_acquire_owned()) {
+                    (Verdict::Stream(_), Ok(line)) => {
                         taken += 1;
                         _ = running.spawn(answer(taken, exchange, line));
                     }
-                    Err(_) => _ = running.spawn(refuse(exchange, StatusCode::SERVICE_UNAVAILABLE, "all lines are taken\n")),
-                },
-                Some(exchange) => {
-                    let words = "this address takes Plivo streams over WebSocket\n";
-                    _ = running.spawn(refuse(exchange, StatusCode::UPGRADE_REQUIRED, words));
+                    (Verdict::Stream(_), Err(_)) => {
+                        let full = text_response(StatusCode::SERVICE_UNAVAILABLE, "all lines are taken\n");
+                        _ = running.spawn(respond(exchange, full));
+                    }
+                    (Verdict::Answer(_), Err(_)) => _ = running.spawn(respond(exchange, FrontDesk::busy())),
+                    (
+                        Verdict::Answer(response)
+                        | Verdict::HungUp(_, response)
+                        | Verdict::Respond(response)
+                        | Verdict::Status(_, response),
+                        _,
+                    ) => _ = running.spawn(respond(exchange, response)),
                 }
-                None => break,
-            },
+            }
             Some(call) = running.join_next() => ended += usize::from(call.is_ok_and(|was_call| was_call)),
         }
     }
 }
 
 /// Answers without a link; false, for it was no call.
-async fn refuse<E: Exchange>(exchange: E, status: StatusCode, words: &'static str) -> bool {
+async fn respond<E: Exchange>(exchange: E, response: Response<Bytes>) -> bool {
     // Whoever asked and left needs no answer.
-    let _ = exchange.respond(text_response(status, words)).await;
+    let _ = exchange.respond(response).await;
     false
 }
 
@@ -64,10 +77,11 @@ async fn answer<E: Exchange>(number: usize, exchange: E, _line: OwnedSemaphorePe
     let Ok(link) = exchange.upgrade().await else { return true };
     match echo(link).await {
         Ok(Echoed { frames, refused: 0 }) => {
-            output::note(format_args!("call {number} ended, {frames} frames echoed"));
+            output::note(format_args!("call {number} ended, {} echoed", output::count(frames, "frame")));
         }
         Ok(Echoed { frames, refused }) => output::note(format_args!(
-            "call {number} ended, {frames} frames echoed, {refused} came faster than they could be played"
+            "call {number} ended, {} echoed, {refused} came faster than they could be played",
+            output::count(frames, "frame")
         )),
         Err(error) => output::note(format_args!("call {number} ended badly: {}", chain(&error))),
     }
@@ -82,8 +96,7 @@ struct Echoed {
 }
 
 async fn echo(link: impl Transport) -> Result<Echoed, SessionError> {
-    let now = tokio::time::Instant::now().into_std();
-    let machine = PlivoStream::new(PlivoConfig::default(), now);
+    let machine = PlivoStream::new(PlivoConfig::default(), now());
     let (mut sender, mut receiver) = Session::builder(machine).accept(link).split();
     let mut echoed = Echoed::default();
     while let Some(event) = receiver.next().await {

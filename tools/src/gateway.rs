@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::future::pending;
-use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,41 +9,54 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use voxline_protocol::slng::{self, ConfigError, Service};
 use voxline_protocol::{BaseUrl, CommandError, Secret};
-use voxline_session::{RetryPolicy, SessionError};
+use voxline_session::{Failover, RetryPolicy, SessionError};
 use voxline_transport::{ClientTls, RoundTrip, TransportError, WebSocketConfig, WebSocketConnector};
 
-use crate::agent;
+use crate::cli::{GatewayArgs, TrustArgs};
 use crate::error::{ToolError, chain};
 use crate::net::{Loopback, Net};
 use crate::simulate::slng::{SlngSimulator, SlngSimulatorConfig};
+use crate::{agent, codes};
 
 /// Where speech comes from, and what pays for it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
+    /// The preferred address.
     pub(crate) base: String,
+    /// Where to go when that fails, in this order.
+    pub(crate) others: Vec<String>,
     pub(crate) key: Secret,
-    tls: ClientTls,
+    pub(crate) tls: ClientTls,
     simulated: JoinSet<()>,
 }
 
+/// A way to a gateway, and what was measured on it.
+pub(crate) type Way = (Failover<WebSocketConnector>, RoundTrips);
+
 impl Gateway {
-    /// The gateway at `base`, with the key from the environment; without a base, one of our own on loopback.
-    /// `ca` names a file of certificates to trust besides the public ones.
-    pub(crate) async fn open(base: Option<&str>, ca: Option<&Path>) -> Result<Self, ToolError> {
-        let mut simulated = JoinSet::new();
-        let (base, key) = match base {
-            Some(base) => (base.to_owned(), key_from_environment()?),
+    /// The gateway that was named, with the key from the environment, or one of our own on loopback.
+    pub(crate) async fn open(args: &GatewayArgs) -> Result<Self, ToolError> {
+        let (tls, mut simulated) = (trusted(&args.trust)?, JoinSet::new());
+        let mut bases = args.slng.iter().cloned();
+        let (base, key) = match bases.next() {
+            Some(base) => (base, key_from_environment()?),
             None => (simulate(&mut simulated).await?, Secret::new("simulated").map_err(usage)?),
         };
-        let tls = ca.map_or_else(|| Ok(ClientTls::new()), trusting)?;
-        Ok(Self { base, key, tls, simulated })
+        Ok(Self { base, others: bases.collect(), key, tls, simulated })
     }
 
     /// A way to one service, which measures the network while it is in use.
-    pub(crate) fn connector(&self, service: Service, model: &str) -> Result<WebSocketConnector, ToolError> {
-        let endpoint = agent::endpoint(&self.base, service, model, &self.key).map_err(usage)?;
-        let config = WebSocketConfig::new().with_ping_interval(Some(PING_INTERVAL));
-        Ok(WebSocketConnector::new(endpoint).with_config(config).with_tls(self.tls.clone()))
+    pub(crate) fn connector(&self, service: Service, model: &str) -> Result<Way, ToolError> {
+        let connector = |base: &String| {
+            let endpoint = agent::endpoint(base, service, model, &self.key).map_err(usage)?;
+            let config = WebSocketConfig::new().with_ping_interval(Some(PING_INTERVAL));
+            Ok(WebSocketConnector::new(endpoint).with_config(config).with_tls(self.tls.clone()))
+        };
+        let first = connector(&self.base)?;
+        let others = self.others.iter().map(connector).collect::<Result<Vec<_>, ToolError>>()?;
+        let round_trips =
+            std::iter::once(&first).chain(&others).map(WebSocketConnector::round_trip).collect();
+        Ok((Failover::new(first, others), RoundTrips(round_trips)))
     }
 
     /// Waits for the end of a simulated gateway, which is an error; a real one is not ours to watch.
@@ -90,10 +102,7 @@ impl From<GatewayError> for ToolError {
     fn from(error: GatewayError) -> Self {
         match &error {
             GatewayError::Command(_) | GatewayError::Config(_) => Self::Usage(chain(&error)),
-            GatewayError::Session(session) => Self::Failed(match remedy(session) {
-                Some(remedy) => format!("{}. {remedy}", chain(&error)),
-                None => chain(&error),
-            }),
+            GatewayError::Session(session) => Self::Failed(explain(session)),
             GatewayError::BrokenOff { .. } | GatewayError::Silent { .. } | GatewayError::Unanswered => {
                 Self::Failed(chain(&error))
             }
@@ -101,21 +110,23 @@ impl From<GatewayError> for ToolError {
     }
 }
 
-/// What to do about a session's end, for somebody at a terminal.
-fn remedy(error: &SessionError) -> Option<&'static str> {
-    if let SessionError::RetriesExhausted { last, .. } = error {
-        return remedy(last);
+/// What is known about a session's end, for somebody at a terminal.
+fn explain(error: &SessionError) -> String {
+    let mut cause = error;
+    while let SessionError::RetriesExhausted { last, .. } = cause {
+        cause = last;
     }
-    let mut code = error.code();
-    if let SessionError::Transport(TransportError::Refused { status: 401 | 403, .. }) = error {
+    let mut code = cause.code();
+    if let SessionError::Transport(TransportError::Refused { status: 401 | 403, .. }) = cause {
         code = slng::codes::AUTH;
     }
-    if let SessionError::Transport(TransportError::Tls { .. }) = error {
-        return Some("Check the certificate's name and dates; a private issuer is trusted by --ca FILE.");
-    }
-    let mut pages = [voxline_transport::CODES, voxline_session::CODES].into_iter().flatten();
-    let page = code.entry().or_else(|| pages.find(|page| page.code == code));
-    page.map(|page| page.remedy)
+    let remedy = match cause {
+        SessionError::Transport(TransportError::Tls { .. }) => {
+            "Check the certificate's name and dates; a private issuer is trusted by --ca FILE."
+        }
+        SessionError::Aborted | _ => codes::page(code).map_or("", |page| page.remedy),
+    };
+    format!("{code}: {}. {remedy}", chain(error)).trim_end().to_owned()
 }
 
 /// Links that were lost are dialled again for as long as somebody at a terminal would wait.
@@ -123,13 +134,24 @@ pub(crate) fn retry() -> RetryPolicy {
     RetryPolicy::default().with_give_up_after(GIVE_UP_AFTER)
 }
 
-/// The network's share of a latency: waits a moment for the first measurement if there was none yet.
-pub(crate) async fn network(round_trip: &RoundTrip) -> Option<Duration> {
-    let give_up = Instant::now() + PING_INTERVAL * 2;
-    while round_trip.get().is_none() && Instant::now() < give_up {
-        sleep(PING_INTERVAL / 50).await;
+/// What was measured on the ways to a gateway, of which one is in use.
+#[derive(Debug, Clone)]
+pub(crate) struct RoundTrips(Vec<RoundTrip>);
+
+impl RoundTrips {
+    /// The first there is.
+    pub(crate) fn get(&self) -> Option<Duration> {
+        self.0.iter().find_map(RoundTrip::get)
     }
-    round_trip.get()
+
+    /// The network's share of a latency: waits a moment for the first measurement if there was none yet.
+    pub(crate) async fn network(&self) -> Option<Duration> {
+        let give_up = Instant::now() + PING_INTERVAL * 2;
+        while self.get().is_none() && Instant::now() < give_up {
+            sleep(PING_INTERVAL / 50).await;
+        }
+        self.get()
+    }
 }
 
 /// `95 ms, of which the network 1 ms and the gateway 94 ms`.
@@ -163,7 +185,9 @@ async fn simulate(tasks: &mut JoinSet<()>) -> Result<String, ToolError> {
     Ok(url)
 }
 
-fn trusting(file: &Path) -> Result<ClientTls, ToolError> {
+/// Whose certificates are believed.
+pub(crate) fn trusted(args: &TrustArgs) -> Result<ClientTls, ToolError> {
+    let Some(file) = &args.ca else { return Ok(ClientTls::new()) };
     let refused = |error: &(dyn Error + 'static)| {
         ToolError::Usage(format!("--ca: cannot use `{}`: {}; give a PEM file", file.display(), chain(error)))
     };

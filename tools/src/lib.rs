@@ -6,6 +6,7 @@ pub mod audio;
 mod avatar;
 mod call;
 pub mod cli;
+mod codes;
 mod debuglog;
 mod demo;
 pub mod desk;
@@ -13,6 +14,7 @@ mod echo;
 mod error;
 mod gateway;
 pub mod hangup;
+mod line;
 pub mod lobby;
 pub mod net;
 mod output;
@@ -46,6 +48,7 @@ pub use transcribe::{Heard, Transcribing};
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Audio(command) => audio::run(&command),
+        Command::Codes(args) => codes::run(&args),
         Command::Avatar(args) => block_on(avatar::run(&args)),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => block_on(serve::run(&args)).map(|()| true),

@@ -41,6 +41,14 @@ pub struct Loopback {
     tls: ClientTls,
 }
 
+impl Loopback {
+    /// Believes these certificates where it dials.
+    #[must_use]
+    pub fn with_tls(self, tls: ClientTls) -> Self {
+        Self { tls }
+    }
+}
+
 impl Net for Loopback {
     type Acceptor = WebSocketListener;
     type Connector = WebSocketConnector;
@@ -59,7 +67,7 @@ impl Net for Loopback {
     }
 
     fn requester(&self) -> HttpClient {
-        HttpClient::new()
+        HttpClient::new().with_tls(self.tls.clone())
     }
 }
 

@@ -1,6 +1,9 @@
 //! What commands that serve have in common: a runtime, a listener, an end.
 
 use std::future::pending;
+#[cfg(unix)]
+use std::io;
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 use voxline_transport::WebSocketListener;
@@ -20,6 +23,11 @@ pub(crate) fn paused_runtime() -> Result<Runtime, ToolError> {
     built.map_err(|error| ToolError::failed("the system gives no clock", &error))
 }
 
+/// Tokio's clock, so that a paused one stops everything.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Listens on `host:port`.
 pub(crate) async fn listen(address: &str) -> Result<WebSocketListener, ToolError> {
     let listener =
@@ -27,30 +35,34 @@ pub(crate) async fn listen(address: &str) -> Result<WebSocketListener, ToolError
     Ok(listener.with_config(listener_config()))
 }
 
-/// Waits for Ctrl-C, or for whoever runs this process to end it.
-pub(crate) async fn interrupted() {
-    // Without a handler either ends the process anyway.
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            pending::<()>().await;
+/// Waits for Ctrl-C, or for whoever runs this process to end it. From the call on, and not only once it is awaited,
+/// neither ends the process by itself.
+#[cfg(unix)]
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminated() => {}
     }
 }
 
 #[cfg(unix)]
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
+async fn received(signal: io::Result<tokio::signal::unix::Signal>) {
+    match signal {
         Ok(mut signal) => _ = signal.recv().await,
+        // Without a handler it ends the process anyway.
         Err(_) => pending().await,
     }
 }
 
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
-async fn terminated() {
-    pending().await
+pub(crate) async fn interrupted() {
+    // Without a handler it ends the process anyway.
+    if tokio::signal::ctrl_c().await.is_err() {
+        pending::<()>().await;
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::timeout_at;
-use voxline_audio::{AudioFormat, Encoding, SampleRate};
+use voxline_audio::AudioFormat;
 use voxline_protocol::slng::{Service, Truncation, TtsClient, TtsCommand, TtsConfig, TtsEvent};
 use voxline_protocol::{Machine, UtteranceId};
 use voxline_session::{Session, SessionError, SessionEvent};
@@ -13,8 +13,9 @@ use voxline_transport::Connector;
 
 use crate::cli::SpeakArgs;
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, network, retry, shares};
+use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, retry, shares};
 use crate::output;
+use crate::run::now;
 use crate::wavfile::{SpeechWriter, WavError};
 
 /// One text being spoken, over as many links as it takes.
@@ -220,11 +221,10 @@ impl Speaking {
 
 /// Speaks the text into the file.
 pub(crate) async fn run(args: &SpeakArgs) -> Result<bool, ToolError> {
-    let format = format(args)?;
-    let config = TtsConfig::new(format, &args.voice);
-    let gateway = Gateway::open(args.slng.as_deref(), args.ca.as_deref()).await?;
-    let connector = gateway.connector(Service::Tts, &args.model)?;
-    let round_trip = connector.round_trip();
+    let format = AudioFormat::new(args.encoding, args.rate);
+    let config = TtsConfig::new(format, &args.voice.voice);
+    let gateway = Gateway::open(&args.gateway).await?;
+    let (connector, round_trips) = gateway.connector(Service::Tts, &args.voice.tts_model)?;
     let mut file = SpeechWriter::create(&args.out, format.rate).map_err(|error| file_error(&error))?;
     let begun = now();
     let mut speaking = Speaking::begin(connector, config, &args.text).await?;
@@ -253,7 +253,7 @@ pub(crate) async fn run(args: &SpeakArgs) -> Result<bool, ToolError> {
     let took = now() - begun;
     progress.finish_and_clear();
     file.finish().map_err(|error| file_error(&error))?;
-    report(&speaking, network(&round_trip).await, format.rate.duration_of(samples), took);
+    report(&speaking, round_trips.network().await, format.rate.duration_of(samples), took);
     output::result(format_args!("file         {}", args.out.display()));
     speaking.close().await;
     Ok(samples > 0)
@@ -273,21 +273,6 @@ fn report(speaking: &Speaking, network: Option<Duration>, speech: Duration, took
     ));
 }
 
-fn format(args: &SpeakArgs) -> Result<AudioFormat, ToolError> {
-    let rate =
-        SampleRate::try_from(args.rate).map_err(|error| ToolError::Usage(format!("--rate: {error}")))?;
-    let encoding = match args.encoding.as_str() {
-        "linear16" => Encoding::Linear16Le,
-        "mulaw" => Encoding::MuLaw,
-        "alaw" => Encoding::ALaw,
-        other => {
-            let words = format!("--encoding: `{other}` is not known; give linear16, mulaw or alaw");
-            return Err(ToolError::Usage(words));
-        }
-    };
-    Ok(AudioFormat::new(encoding, rate))
-}
-
 /// Shown where standard error is a terminal, and only there.
 fn progress() -> ProgressBar {
     let progress = ProgressBar::new_spinner();
@@ -298,12 +283,7 @@ fn progress() -> ProgressBar {
 }
 
 fn file_error(error: &WavError) -> ToolError {
-    ToolError::Usage(chain(error))
-}
-
-/// Tokio's clock, so that a paused one measures too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+    ToolError::Usage(format!("cannot write {}; choose another file with --out", chain(error)))
 }
 
 /// A text that broke off so often will break off again.

@@ -11,12 +11,13 @@ use tokio::time::sleep_until;
 use voxline_audio::{AudioFormat, Encoding, SampleRate};
 use voxline_protocol::slng::{Service, SttClient, SttCommand, SttConfig, SttEvent, Transcript};
 use voxline_session::{Session, SessionError, SessionEvent, TrySendError};
-use voxline_transport::{Connector, RoundTrip};
+use voxline_transport::Connector;
 
 use crate::cli::TranscribeArgs;
 use crate::error::{ToolError, chain};
-use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, network, retry, shares, usage};
+use crate::gateway::{Gateway, GatewayError, LONGEST_SILENCE, RoundTrips, retry, shares, usage};
 use crate::output;
+use crate::run::now;
 use crate::wavfile::Wav;
 
 /// One recording being transcribed, over as many links as it takes.
@@ -70,7 +71,7 @@ pub struct Transcribing {
     /// When what was asked counts as never to be answered, unless something comes before.
     give_up: Instant,
     /// What is still to be measured before the link is given up.
-    round_trip: Option<RoundTrip>,
+    round_trips: Option<RoundTrips>,
     first_given: Option<Instant>,
     last_given: Option<Instant>,
     first_partial: Option<Duration>,
@@ -132,7 +133,7 @@ impl Transcribing {
             due: now(),
             asked: Asked::Nothing,
             give_up: now(),
-            round_trip: None,
+            round_trips: None,
             first_given: None,
             last_given: None,
             first_partial: None,
@@ -141,8 +142,8 @@ impl Transcribing {
     }
 
     /// Keeps the link, once everything was heard, until the network was measured or a moment has passed.
-    fn measuring(mut self, round_trip: RoundTrip) -> Self {
-        self.round_trip = Some(round_trip);
+    fn measuring(mut self, round_trips: RoundTrips) -> Self {
+        self.round_trips = Some(round_trips);
         self
     }
 
@@ -158,7 +159,7 @@ impl Transcribing {
                     self.give();
                     continue;
                 }
-                () = measured(self.round_trip.as_ref()), if self.asked == Asked::Measurement => {
+                () = measured(self.round_trips.as_ref()), if self.asked == Asked::Measurement => {
                     self.close();
                     continue;
                 }
@@ -292,9 +293,9 @@ impl fmt::Debug for Transcribing {
 }
 
 /// Ready once the network was measured, or need not or cannot be.
-async fn measured(round_trip: Option<&RoundTrip>) {
-    if let Some(round_trip) = round_trip {
-        network(round_trip).await;
+async fn measured(round_trips: Option<&RoundTrips>) {
+    if let Some(round_trips) = round_trips {
+        round_trips.network().await;
     }
 }
 
@@ -305,12 +306,11 @@ pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
         let words = format!("--speed is {}; give a number from {SLOWEST} to {FASTEST}", args.speed);
         return Err(ToolError::Usage(words));
     }
-    let gateway = Gateway::open(args.slng.as_deref(), args.ca.as_deref()).await?;
-    let connector = gateway.connector(Service::Stt, &args.model)?;
-    let round_trip = connector.round_trip();
+    let gateway = Gateway::open(&args.gateway).await?;
+    let (connector, round_trips) = gateway.connector(Service::Stt, &args.hearing.stt_model)?;
     let sound = wav.to_rate(RATE);
     let transcribing = Transcribing::begin(connector, RATE, sound, args.speed).await?;
-    let mut transcribing = transcribing.measuring(round_trip.clone());
+    let mut transcribing = transcribing.measuring(round_trips.clone());
     let progress = progress(wav.duration());
     let mut finals = 0_usize;
     while let Some(heard) = transcribing.next().await? {
@@ -331,7 +331,7 @@ pub(crate) async fn run(args: &TranscribeArgs) -> Result<bool, ToolError> {
         }
     }
     progress.finish_and_clear();
-    report(args, &transcribing, round_trip.get(), wav.duration());
+    report(args, &transcribing, round_trips.get(), wav.duration());
     if finals == 0 {
         output::note("no speech was heard");
     }
@@ -380,11 +380,6 @@ fn progress(length: Duration) -> ProgressBar {
         progress.set_style(style);
     }
     progress
-}
-
-/// Tokio's clock, so that a paused one measures too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// What recognisers are trained on.

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -118,6 +120,30 @@ fn a_server_that_is_ended_has_its_calls_hung_up() {
     interrupt(&call);
     assert!(server.child.wait().unwrap().success(), "the server ends with its calls");
     assert_eq!(call.wait().unwrap().code(), Some(1), "nothing was heard");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_ends_a_server_at_once() {
+    // An interface that takes the request and never answers.
+    let interface = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", interface.local_addr().unwrap());
+    let mut server = Server::start(&["--auth-id", "MA1", "--plivo-api", &base], Some("a-token"));
+    let url = format!("http://{}/answer", server.address);
+    let mut call = Command::new(env!("CARGO_BIN_EXE_voxline"));
+    call.args(["call", &url, "--auth-token", "a-token", "--wait", "600"]).stderr(Stdio::piped());
+    let mut call = call.spawn().unwrap();
+    let mut notes = BufReader::new(call.stderr.take().unwrap()).lines();
+    assert!(notes.any(|line| line.unwrap().starts_with("calling ws://")), "the stream is up");
+    interrupt(&server.child);
+    let (request, _) = interface.accept().unwrap();
+    interrupt(&server.child);
+    let interrupted = Instant::now();
+    assert!(server.child.wait().unwrap().success());
+    assert!(interrupted.elapsed() < Duration::from_secs(4), "{:?}", interrupted.elapsed());
+    drop(request);
+    call.kill().unwrap();
+    call.wait().unwrap();
 }
 
 #[cfg(unix)]

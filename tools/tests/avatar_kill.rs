@@ -114,7 +114,7 @@ fn bad_input_is_refused_before_anything_is_sent_in_the_services_own_words() {
 /// Has an avatar say a file at an address where nobody listens: anything sent fails with exit code 1.
 fn send_nowhere(folder: &Path, file: &Path, options: &[&str]) -> (Option<i32>, String) {
     let run = Command::new(env!("CARGO_BIN_EXE_voxline"))
-        .args(["avatar", "--api", "http://127.0.0.1:9", "--journal"])
+        .args(["avatar", "--avatar-api", "http://127.0.0.1:9", "--avatar", "avat_demo", "--journal"])
         .arg(folder.join("journal"))
         .arg(file)
         .args(options)
@@ -126,7 +126,7 @@ fn send_nowhere(folder: &Path, file: &Path, options: &[&str]) -> (Option<i32>, S
 
 fn start(url: &str, folder: &Path, file: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_voxline"))
-        .args(["avatar", "--api", url, "--journal"])
+        .args(["avatar", "--avatar-api", url, "--avatar", "avat_demo", "--journal"])
         .arg(folder.join("journal"))
         .arg(file)
         .env("AGENTHUMAN_API_KEY", AvatarSimulatorConfig::KEY)

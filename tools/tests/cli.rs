@@ -11,8 +11,18 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+/// The command, without the keys of whoever runs the test.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
+    for key in KEYS {
+        command.env_remove(key);
+    }
+    command.args(arguments);
+    command
+}
+
 fn voxline(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_voxline")).args(arguments).output().unwrap()
+    command(arguments).output().unwrap()
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -23,11 +33,12 @@ fn folder(name: &str) -> PathBuf {
 
 /// The one line a refused command prints; anything else fails the test.
 fn refusal(arguments: &[&str], code: i32) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
-    for key in KEYS {
-        command.env(key, "canary-key");
-    }
-    let output = command.args(arguments).output().unwrap();
+    refusal_of(&mut command(arguments), code)
+}
+
+fn refusal_of(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let arguments = command.get_args();
     let words = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
     assert!(output.stdout.is_empty(), "{arguments:?} printed a result");
@@ -37,9 +48,13 @@ fn refusal(arguments: &[&str], code: i32) -> String {
     words
 }
 
+/// Speech that an avatar can say.
+const FRIDAY_16K: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/friday.wav");
+
 /// Every variable that a key is read from.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "AGENTHUMAN_API_KEY",
+    "AGENTHUMAN_AVATAR",
     "DAILY_API_KEY",
     "PLIVO_AUTH_ID",
     "PLIVO_AUTH_TOKEN",
@@ -51,17 +66,20 @@ const KEYS: [&str; 6] = [
 fn no_key_is_told_to_another_machine_in_clear() {
     let serve = ["serve", "--simulate", "--listen", "127.0.0.1:0", "--insecure-loopback"];
     let with = |more: &[&'static str]| [&serve[..], more].concat();
-    let room = ["--room-url", "https://a.daily.co/r", "--room-token", "t", "--text", "Hello."];
+    let room = ["--room-url", "https://a.daily.co/r", "--room-token", "t", FRIDAY_16K];
     let avatar = |more: &[&'static str]| [&["avatar"], &room[..], more].concat();
     for (arguments, option) in [
         (vec!["speak", "Hello.", "-o", "never.wav", "--slng", "ws://api.example.com"], "base URL"),
         (vec!["serve", "--slng", "http://api.example.com"], "base URL"),
         (with(&["--plivo-api", "http://api.example.com"]), "--plivo-api"),
-        (avatar(&["--api", "http://api.example.com"]), "--api"),
+        (avatar(&["--avatar-api", "http://api.example.com"]), "--avatar-api"),
         (avatar(&["--daily-api", "http://api.example.com"]), "--daily-api"),
         (avatar(&["--socket", "ws://api.example.com"]), "--socket"),
     ] {
-        let words = refusal(&arguments, 2);
+        let mut command = command(&arguments);
+        command.envs(KEYS.map(|key| (key, "canary-key-of-some-length")));
+        command.env("XDG_STATE_HOME", folder("state"));
+        let words = refusal_of(&mut command, 2);
         assert!(words.contains(option) && words.contains("in clear"), "{arguments:?}: {words}");
         assert!(words.contains("api.example.com`"), "{arguments:?}: {words}");
     }
@@ -148,8 +166,19 @@ fn what_cannot_be_done_is_said_in_one_line() {
     assert!(words.contains("cannot write") && words.contains("--out"), "{words}");
     let words = refusal(&["call", "ftp://127.0.0.1/stream"], 2);
     assert!(words.contains("ftp") && words.contains("ws, wss, http or https"), "{words}");
-    let words = refusal(&["serve", "--slng", "gopher://nowhere"], 2);
-    assert!(!words.is_empty());
+    let gopher = ["serve", "--slng", "gopher://nowhere"];
+    let words = refusal_of(command(&gopher).env("SLNG_API_KEY", "k"), 2);
+    assert!(words.contains("`gopher://nowhere`") && words.contains("wss://"), "{words}");
+    let words = refusal(&["avatar", FRIDAY_16K], 2);
+    assert!(words.contains("--avatar") && words.contains("AGENTHUMAN_AVATAR"), "{words}");
+    for open in [&["echo"][..], &["serve", "--simulate"]] {
+        let arguments = [open, &["--listen", "0.0.0.0:0"]].concat();
+        let words = refusal(&arguments, 2);
+        assert!(words.contains("PLIVO_AUTH_TOKEN") && words.contains("127.0.0.1"), "{words}");
+        let arguments = [open, &["--listen", "0.0.0.0:0", "--insecure-loopback"]].concat();
+        let words = refusal(&arguments, 2);
+        assert!(words.contains("--insecure-loopback"), "{words}");
+    }
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -167,8 +196,7 @@ struct Server {
 impl Server {
     /// Starts `voxline` and reads from its first line where it listens.
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
-        let mut process = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut words = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();
         let address = loop {
@@ -195,7 +223,7 @@ impl Drop for Server {
 fn a_call_to_the_echo_hears_itself() {
     let server = Server::start(&["echo", "--listen", "127.0.0.1:0"]);
     let out = folder("echo").with_extension("wav");
-    let url = format!("ws://{}/anything", server.address);
+    let url = format!("ws://{}/stream", server.address);
     let output = voxline(&["call", &url, "--say", "Is the line good?", "--out", out.to_str().unwrap()]);
     let heard = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -215,13 +243,40 @@ fn a_call_to_the_agent_is_answered() {
 }
 
 #[test]
+fn an_echo_with_a_token_takes_signed_calls_only() {
+    let server = Server::start(&["echo", "--listen", "127.0.0.1:0", "--auth-token", "a-token"]);
+    let answer = format!("http://{}/answer", server.address);
+    let signed = ["call", &answer, "--auth-token", "a-token", "--say", "Is the line good?"];
+    let output = voxline(&signed);
+    let heard = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        heard.contains("words     Is the line good?"),
+        "{heard}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for url in [answer, format!("ws://{}/stream", server.address)] {
+        let output = voxline(&["call", &url, "--say", "Hello?"]);
+        assert_eq!(output.status.code(), Some(1), "{url}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("403"), "{url}");
+    }
+}
+
+#[test]
+fn a_caller_is_greeted() {
+    let serve = ["serve", "--simulate", "--listen", "127.0.0.1:0", "--greeting", "Good morning."];
+    let server = Server::start(&serve);
+    let output = voxline(&["call", &format!("ws://{}/stream", server.address)]);
+    let heard = String::from_utf8_lossy(&output.stdout);
+    assert!(heard.contains("words     Good morning."), "{heard}");
+}
+
+#[test]
 fn a_call_that_hears_nothing_is_a_no() {
     let gateway = Server::start(&["simulate", "slng", "--quirk", "no-ready", "--listen", "127.0.0.1:0"]);
     let slng = format!("ws://{}", gateway.address);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_voxline"));
     let serve = ["serve", "--slng", &slng, "--listen", "127.0.0.1:0", "--calls", "1"];
     let mut serving =
-        command.args(serve).env("SLNG_API_KEY", "simulated").stderr(Stdio::piped()).spawn().unwrap();
+        command(&serve).env("SLNG_API_KEY", "simulated").stderr(Stdio::piped()).spawn().unwrap();
     let mut words = BufReader::new(serving.stderr.take().unwrap()).lines().map(Result::unwrap);
     let first = words.find(|line| line.contains("/stream")).unwrap();
     let address = first.split_once("ws://").unwrap().1.split('/').next().unwrap();
@@ -230,12 +285,21 @@ fn a_call_that_hears_nothing_is_a_no() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     let told: Vec<String> = words.collect();
     assert!(told.iter().any(|line| line.contains("ready")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("call 1  ended after")), "{told:#?}");
     assert!(serving.wait().unwrap().success());
 }
 
 #[test]
 fn a_typing_mistake_is_exit_code_2() {
-    for arguments in [&["demo", "--sed", "1"][..], &["serve"], &["call"], &["sing"]] {
+    let avatar_without_a_voice = ["avatar", "--text", "Hello.", "--avatar", "avat_1"];
+    for arguments in [
+        &["demo", "--sed", "1"][..],
+        &["serve"],
+        &["serve", "--simulate", "--avatar-api", "https://avatars.example.com"],
+        &avatar_without_a_voice,
+        &["call"],
+        &["sing"],
+    ] {
         assert_eq!(voxline(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }

@@ -66,7 +66,7 @@ fn a_mistake_is_one_line_that_says_what_to_do() {
     let long = "word ".repeat(500);
     let to_nowhere = "wss://127.0.0.1:9";
     let key = Some("slng_cu_1");
-    let cases: [Mistake<'_>; 11] = [
+    let cases: [Mistake<'_>; 9] = [
         (
             "newline in the key",
             &["speak", "Hi.", "--slng", to_nowhere],
@@ -84,10 +84,8 @@ fn a_mistake_is_one_line_that_says_what_to_do() {
         ("empty text", &["speak", "", "--simulate"], None, &["text is empty"]),
         ("white text", &["speak", " \n ", "--simulate"], None, &["text is empty"]),
         ("long text", &["speak", &long, "--simulate"], None, &["text is 2499 characters", "split it"]),
-        ("rate", &["speak", "Hi.", "--simulate", "--rate", "11025"], None, &["--rate", "11025", "8000"]),
-        ("encoding", &["speak", "Hi.", "--simulate", "--encoding", "mp3"], None, &["mp3", "linear16"]),
         ("voice", &["speak", "Hi.", "--simulate", "--voice", ""], None, &["voice is empty", "name a voice"]),
-        ("model", &["speak", "Hi.", "--slng", to_nowhere, "--model", "aura"], key, &["model", "aura"]),
+        ("model", &["speak", "Hi.", "--slng", to_nowhere, "--tts-model", "aura"], key, &["model", "aura"]),
     ];
     let file = Scratch::new("mistake.wav");
     for (name, args, key, expected) in cases {
@@ -106,6 +104,8 @@ fn a_mistake_is_one_line_that_says_what_to_do() {
     }
     for (name, args, expected) in [
         ("speed", ["transcribe", APPOINTMENT, "--simulate", "--speed", "0"].as_slice(), "--speed is 0"),
+        ("rate", &["speak", "Hi.", "-o", file.name(), "--simulate", "--rate", "11025"], "8000"),
+        ("encoding", &["speak", "Hi.", "-o", file.name(), "--simulate", "--encoding", "mp3"], "linear16"),
         ("no file", &["transcribe", "/nowhere.wav", "--simulate"], "/nowhere.wav"),
         ("quirk", &["simulate", "slng", "--quirk", "waltz"], "`--quirk list`"),
         (
@@ -140,6 +140,29 @@ fn a_gateway_that_is_not_there_or_refuses_is_a_failure_with_a_remedy_and_leaves_
         );
         assert!(!file.0.exists() && !file.0.with_extension("wav.part").exists(), "{name}");
     }
+}
+
+/// T16.
+#[test]
+fn a_gateway_that_is_down_is_passed_over_for_the_next() {
+    let (_simulator, [plain, tls], dir) = simulated_gateway("fallback");
+    let file = Scratch::new("fallback.wav");
+    let ca = dir.0.join("ca.pem");
+    let gateways =
+        ["--slng", "ws://127.0.0.1:9", "--slng", &tls, "--slng", &plain, "--ca", ca.to_str().unwrap()];
+    for command in
+        [&["speak", "Elsewhere then.", "-o", file.name()][..], &["transcribe", file.name(), "--speed", "4"]]
+    {
+        let output = voxline(&[command, &gateways].concat(), Some("right"));
+        assert!(output.status.success(), "{output:?}");
+        let told = [output.stdout, output.stderr].concat();
+        assert!(
+            String::from_utf8_lossy(&told).contains("of which the network"),
+            "the link in use is measured"
+        );
+    }
+    let wav = Wav::read(&file.0).unwrap();
+    assert_eq!(decoded(&wav.to_rate(wav.rate()), wav.rate()), "Elsewhere then.");
 }
 
 #[test]

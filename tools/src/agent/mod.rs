@@ -18,14 +18,15 @@ use voxline_protocol::Machine;
 use voxline_protocol::plivo::{CallId, PlivoConfig, PlivoStream};
 use voxline_protocol::slng::{SttClient, SttConfig, TtsClient, TtsConfig};
 use voxline_session::{
-    Admission, Agent, AgentConfig, AgentEvent, AgentHandle, Output, PhoneCalls, Responder, Session,
-    SessionConfig, StreamEnd,
+    Admission, Agent, AgentConfig, AgentEvent, AgentHandle, Failover, Output, PhoneCalls, Responder, Say,
+    Session, SessionConfig, StreamEnd,
 };
-use voxline_transport::{Acceptor, Endpoint, Exchange, RoundTrip, Transport, text_response};
+use voxline_transport::{Acceptor, Exchange, RoundTrip, Transport, text_response};
 
 use crate::desk::{FrontDesk, Origin, Verdict};
 use crate::lobby::Lobby;
 use crate::net::Net;
+use crate::run::now;
 use lines::Lines;
 pub(crate) use speech::endpoint;
 pub use speech::{Models, Speech, SpeechError};
@@ -37,6 +38,8 @@ use standby::Standby;
 pub struct PhoneAgent<N: Net, R> {
     net: N,
     speech: Speech,
+    tts: Failover<N::Connector>,
+    stt: Failover<N::Connector>,
     config: AgentConfig,
     responder: R,
     desk: Arc<FrontDesk>,
@@ -45,10 +48,11 @@ pub struct PhoneAgent<N: Net, R> {
     lines: Arc<Lines>,
     hang_up: Option<HangUp>,
     hand_over: Option<HandOver>,
+    greeting: Option<Arc<str>>,
     observer: Observer,
     /// How many synthesis sessions stand by while somebody serves.
     spares: usize,
-    standby: Arc<Standby<N::Connector>>,
+    standby: Arc<Standby<Failover<N::Connector>>>,
 }
 
 type Outputs = Arc<dyn Fn(usize) -> Output + Send + Sync>;
@@ -64,9 +68,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         let desk = Arc::new(FrontDesk::open(Origin::FromRequest { forwarded: false }));
         let (config, observer) = (AgentConfig::default(), Arc::new(|_, _, _: &_| {}));
         let lines = Arc::new(Lines::new(MAX_CALLS));
+        let (tts, stt) = (speech.tts.connector(&net), speech.stt.connector(&net));
         Self {
             net,
             speech,
+            tts,
+            stt,
             config,
             responder,
             desk,
@@ -75,6 +82,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             lines,
             hang_up: None,
             hand_over: None,
+            greeting: None,
             observer,
             spares: 0,
             standby: Arc::default(),
@@ -130,6 +138,12 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
         Self { hand_over: Some(Arc::new(take)), ..self }
     }
 
+    /// Says this when a call that it [`serve`](Self::serve)s begins; the caller may speak over it.
+    #[must_use]
+    pub fn with_greeting(self, words: impl Into<Arc<str>>) -> Self {
+        Self { greeting: Some(words.into()), ..self }
+    }
+
     /// Tells `observer` of everything that happens. It runs on the calls' own tasks and must not block.
     #[must_use]
     pub fn with_observer(
@@ -154,7 +168,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// Panics outside a Tokio runtime.
     pub async fn serve<A: Acceptor>(&self, mut acceptor: A, calls: Option<usize>) {
         let phone = self.calls();
-        let connector = || self.net.connector(self.speech.tts.clone());
+        let connector = || self.tts.clone();
         self.standby.open(self.spares, connector, self.synthesis(), self.session());
         let mut running = JoinSet::new();
         let mut closing = pin!(self.lines.closed());
@@ -264,9 +278,15 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
             }
             observer(number, at, event);
         });
-        let Self { lines, mut hang_up, .. } = self;
+        let Self { lines, mut hang_up, greeting, .. } = self;
         let handle = agent.handle();
-        let mut running = pin!(agent.run());
+        let greet = async {
+            if let Some(words) = greeting {
+                // Whoever hangs up before it is said needs no greeting.
+                let _ = handle.say(Say::new(&*words)).await;
+            }
+        };
+        let mut running = pin!(async { tokio::join!(agent.run(), greet).0 });
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
             () = lines.closed() => {
@@ -297,11 +317,11 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     /// The agent of one call, numbered for the observer. Its speech connects while the call is being heard.
     pub fn agent(&self, number: usize, phone: Session<PlivoStream>) -> Agent<R> {
         let (config, now) = (&self.config, now());
-        let tts = self.standby.lease().unwrap_or_else(|| self.dial(self.synthesis()(), &self.speech.tts));
+        let tts = self.standby.lease().unwrap_or_else(|| self.dial(self.synthesis()(), &self.tts));
         let Ok(hearing) = SttConfig::new(AudioFormat::linear16(config.hearing)) else {
             unreachable!("recognition takes linear audio at every rate")
         };
-        let stt = self.dial(SttClient::new(hearing, now), &self.speech.stt);
+        let stt = self.dial(SttClient::new(hearing, now), &self.stt);
         let (observer, standby) = (Arc::clone(&self.observer), Arc::clone(&self.standby));
         let agent = Agent::new(phone, tts, stt, self.responder.clone(), config.clone())
             .with_output((self.outputs)(number))
@@ -314,8 +334,8 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     }
 
     /// A session that connects while the call is already being heard.
-    fn dial<M: Machine>(&self, machine: M, endpoint: &Endpoint) -> Session<M> {
-        Session::builder(machine).config(self.session()).start(self.net.connector(endpoint.clone()))
+    fn dial<M: Machine>(&self, machine: M, connector: &Failover<N::Connector>) -> Session<M> {
+        Session::builder(machine).config(self.session()).start(connector.clone())
     }
 
     fn synthesis(&self) -> impl Fn() -> TtsClient + Send + Sync + 'static {
@@ -337,6 +357,8 @@ impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
         Self {
             net: self.net.clone(),
             speech: self.speech.clone(),
+            tts: self.tts.clone(),
+            stt: self.stt.clone(),
             config: self.config.clone(),
             responder: self.responder.clone(),
             desk: Arc::clone(&self.desk),
@@ -345,6 +367,7 @@ impl<N: Net, R: Clone> Clone for PhoneAgent<N, R> {
             lines: Arc::clone(&self.lines),
             hang_up: self.hang_up.clone(),
             hand_over: self.hand_over.clone(),
+            greeting: self.greeting.clone(),
             observer: Arc::clone(&self.observer),
             spares: self.spares,
             standby: Arc::clone(&self.standby),
@@ -382,11 +405,6 @@ async fn end_call<T>(
     }
     handle.end();
     running.await
-}
-
-/// Tokio's clock, so that a paused one stops the agent too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// About what one core can hear.

@@ -3,14 +3,16 @@
 use thiserror::Error;
 use voxline_protocol::Secret;
 use voxline_protocol::slng::{ConfigError, Route, Service};
-use voxline_session::{RetryPolicy, VendorLimits};
+use voxline_session::{Failover, RetryPolicy, VendorLimits};
 use voxline_transport::{Endpoint, EndpointError};
+
+use crate::net::Net;
 
 /// Where an agent gets its ears and its voice. Clones share the limits on redialling.
 #[derive(Debug, Clone)]
 pub struct Speech {
-    pub(super) tts: Endpoint,
-    pub(super) stt: Endpoint,
+    pub(super) tts: Candidates,
+    pub(super) stt: Candidates,
     pub(super) voice: String,
     pub(super) limits: VendorLimits,
     pub(super) retry: RetryPolicy,
@@ -23,18 +25,47 @@ impl Speech {
     /// The base is no ws, wss, http or https URL, or a model is no model's name.
     pub fn new(base: &str, key: &Secret, models: &Models) -> Result<Self, SpeechError> {
         Ok(Self {
-            tts: endpoint(base, Service::Tts, &models.tts, key)?,
-            stt: endpoint(base, Service::Stt, &models.stt, key)?,
+            tts: Candidates::new(endpoint(base, Service::Tts, &models.tts, key)?),
+            stt: Candidates::new(endpoint(base, Service::Stt, &models.stt, key)?),
             voice: models.voice.clone(),
             limits: VendorLimits::default(),
             retry: RetryPolicy::default(),
         })
     }
 
+    /// Dials the gateway at `base` where those before it fail, as [`Failover`] says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_fallback(mut self, base: &str, key: &Secret, models: &Models) -> Result<Self, SpeechError> {
+        self.tts.others.push(endpoint(base, Service::Tts, &models.tts, key)?);
+        self.stt.others.push(endpoint(base, Service::Stt, &models.stt, key)?);
+        Ok(self)
+    }
+
     /// Redials as `retry` says.
     #[must_use]
     pub fn with_retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
+    }
+}
+
+/// Where one service is, the preferred place first.
+#[derive(Debug, Clone)]
+pub(super) struct Candidates {
+    first: Endpoint,
+    others: Vec<Endpoint>,
+}
+
+impl Candidates {
+    const fn new(first: Endpoint) -> Self {
+        Self { first, others: Vec::new() }
+    }
+
+    /// A way there; its clones share what they learn of the places.
+    pub(super) fn connector<N: Net>(&self, net: &N) -> Failover<N::Connector> {
+        let others = self.others.iter().map(|endpoint| net.connector(endpoint.clone()));
+        Failover::new(net.connector(self.first.clone()), others)
     }
 }
 
@@ -51,6 +82,13 @@ pub struct Models {
 }
 
 impl Models {
+    /// The default synthesis model.
+    pub const TTS: &str = "slng/deepgram/aura:2-en";
+    /// The default synthesis model's default voice.
+    pub const VOICE: &str = "aura-2-thalia-en";
+    /// The default recognition model.
+    pub const STT: &str = "slng/deepgram/nova:3-en";
+
     /// These models.
     pub fn new(tts: impl Into<String>, voice: impl Into<String>, stt: impl Into<String>) -> Self {
         Self { tts: tts.into(), voice: voice.into(), stt: stt.into() }
@@ -60,7 +98,7 @@ impl Models {
 impl Default for Models {
     /// English, hosted by the gateway, quick.
     fn default() -> Self {
-        Self::new("slng/deepgram/aura:2-en", "aura-2-thalia-en", "slng/deepgram/nova:3-en")
+        Self::new(Self::TTS, Self::VOICE, Self::STT)
     }
 }
 

@@ -12,6 +12,7 @@ use voxline_session::{AgentEvent, AvatarNotice, ConversationEvent, Leg, LegEvent
 use super::outcome::TurnOutcome;
 use super::stage::Play;
 use crate::error::ToolError;
+use crate::output;
 use crate::simulate::agenthuman::AvatarEar;
 use crate::timeline::{LinkLane, Timeline, TimelineTurn};
 use crate::wavfile::CallWriter;
@@ -112,8 +113,7 @@ fn remarks(outcome: &TurnOutcome) -> String {
         let _ = write!(remarks, " (silent {millis} ms after the caller began)");
     }
     if outcome.link_cuts > 0 {
-        let links = if outcome.link_cuts == 1 { "link" } else { "links" };
-        let _ = write!(remarks, ", {} {links} cut", outcome.link_cuts);
+        let _ = write!(remarks, ", {} cut", output::count(outcome.link_cuts as u64, "link"));
     }
     remarks
 }

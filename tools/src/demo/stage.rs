@@ -18,6 +18,7 @@ use crate::desk::STREAM_PATH;
 use crate::error::ToolError;
 use crate::net::Net;
 use crate::responder::ScriptedResponder;
+use crate::run::now;
 use crate::simulate::agenthuman::{AvatarEar, AvatarSimulator, AvatarSimulatorConfig};
 use crate::simulate::caller::{Caller, HeardBlock, Recording};
 use crate::simulate::slng::SlngSimulator;
@@ -126,11 +127,6 @@ async fn avatar<N: Net>(net: &N, url: &str, plan: &Plan) -> Result<Avatar, Box<d
     let dialling = net.clone();
     let connect = move |endpoint| dialling.connector(endpoint);
     Ok(Avatar::open(net.requester(), connect, api, config).await?)
-}
-
-/// Tokio's clock, so that a paused one stops the ear too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// The call while it is being held.

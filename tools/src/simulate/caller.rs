@@ -13,6 +13,7 @@ use voxline_session::{Adopter, Receiver, Sender, Session, SessionError, SessionE
 use voxline_transport::{Connector, TransportError};
 
 use super::voice::{Decoder, VoiceEvent};
+use crate::run::now;
 
 /// The calling side of a Plivo stream with a person at its end.
 ///
@@ -291,11 +292,6 @@ pub struct Recording {
     pub heard: Vec<i16>,
     /// The tonetext in what was heard.
     pub blocks: Vec<HeardBlock>,
-}
-
-/// Tokio's clock, so that a paused one stops the caller too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Plivo's own.

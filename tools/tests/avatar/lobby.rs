@@ -185,6 +185,17 @@ async fn a_session_that_cannot_be_ended_keeps_its_place_until_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lobby_closes_in_time_though_its_sessions_cannot_be_ended() {
+    let mut bench = Bench::new(&[]);
+    let lobby = lobby(&bench, LobbyLimits::default());
+    assert_eq!(get(&lobby).await.status(), 200);
+    bench.hang_up().await;
+    let began = tokio::time::Instant::now();
+    lobby.close().await;
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lobby_that_is_dropped_ends_what_it_handed_out() {
     let bench = Bench::new(&[]);
     let lobby = lobby(&bench, LobbyLimits::default());

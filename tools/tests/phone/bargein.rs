@@ -14,15 +14,15 @@ use crate::world::{LINES, World, next, quiet};
 const PAUSE: BargeInPattern = BargeInPattern::Pause { patience: Duration::from_millis(1_500) };
 
 /// A call in which the first line's answer is being heard, for a while that the seed decides.
-struct Answering {
-    world: World,
+pub(crate) struct Answering {
+    pub(crate) world: World,
     /// Where in the call the caller's question ended.
     asked: u64,
     seed: u64,
 }
 
 impl Answering {
-    async fn begin(seed: u64, policy: BargeInPolicy) -> Self {
+    pub(crate) async fn begin(seed: u64, policy: BargeInPolicy) -> Self {
         let conversation = ConversationConfig::default().with_barge_in(policy);
         let mut world = World::new(seed, AgentConfig::default().with_conversation(conversation)).await;
         world.caller.listen_for(Duration::from_secs(1)).await.unwrap();
@@ -39,31 +39,31 @@ impl Answering {
     }
 
     /// Speaks over the agent; tells where in the call that begins.
-    async fn say(&mut self, text: &str) -> u64 {
+    pub(crate) async fn say(&mut self, text: &str) -> u64 {
         let sound = self.world.speaker.encode(text);
         self.world.caller.say(&sound).await.unwrap();
         self.world.caller.said_to() - sound.len() as u64
     }
 
     /// A sound like a voice, too short to be a word.
-    async fn cough(&mut self) {
+    pub(crate) async fn cough(&mut self) {
         let sound = self.world.speaker.encode("Mmmmmmmm");
         self.world.caller.say(&sound[..2_400]).await.unwrap();
     }
 
     /// Listens until everybody has been silent for a while.
-    async fn hear_out(&mut self) {
+    pub(crate) async fn hear_out(&mut self) {
         while self.world.caller.silence() < Duration::from_secs(4) {
             self.world.caller.listen().await.unwrap().expect("the call goes on");
         }
     }
 
     /// What came out of the caller's earpiece since the question.
-    fn decoded(&self) -> String {
+    pub(crate) fn decoded(&self) -> String {
         words_of(self.world.caller.heard().iter().filter(|block| block.start >= self.asked))
     }
 
-    fn happened(&self, wanted: fn(&ConversationEvent) -> bool) -> bool {
+    pub(crate) fn happened(&self, wanted: fn(&ConversationEvent) -> bool) -> bool {
         self.world.dialogue().iter().any(wanted)
     }
 
@@ -77,7 +77,7 @@ impl Answering {
     }
 
     /// The first answer was cut where the agent says, and the second line answered.
-    fn check_cut(&self) {
+    pub(crate) fn check_cut(&self) {
         let seed = self.seed;
         let decoded = self.decoded();
         let first =
@@ -95,15 +95,15 @@ impl Answering {
     }
 }
 
-fn paused(event: &ConversationEvent) -> bool {
+pub(crate) fn paused(event: &ConversationEvent) -> bool {
     matches!(event, ConversationEvent::Paused { .. })
 }
 
-fn resumed(event: &ConversationEvent) -> bool {
+pub(crate) fn resumed(event: &ConversationEvent) -> bool {
     matches!(event, ConversationEvent::Resumed { .. })
 }
 
-fn barged_in(event: &ConversationEvent) -> bool {
+pub(crate) fn barged_in(event: &ConversationEvent) -> bool {
     matches!(event, ConversationEvent::BargeIn { .. })
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use voxline_audio::{SampleRate, fade};
-use voxline_session::{AgentConfig, BargeInPattern, BargeInPolicy, ConversationConfig, ConversationEvent};
+use voxline_session::{AgentConfig, BargeInPolicy, ConversationConfig, ConversationEvent};
 
+use crate::flags::talk;
 use crate::world::{LINES, SECOND, World, next, quiet, schedules};
 
 #[tokio::test(start_paused = true)]
@@ -15,8 +16,7 @@ async fn an_interrupted_agent_fades_out_without_a_click() {
         let after = Duration::from_millis(400 + next(&mut random) % 4_000);
         let whole = interrupt(seed, BargeInPolicy::immediate().with_min_speech(NEVER), after).await;
         let cut = interrupt(seed, BargeInPolicy::immediate(), after).await;
-        let faded =
-            interrupt(seed, BargeInPolicy::immediate().with_pattern(BargeInPattern::FadeOut), after).await;
+        let faded = interrupt(seed, talk(&["--barge-in", "fade-out"]).barge_in, after).await;
 
         let joint = cut.parts_from(&whole);
         let end = faded.silent_from(joint);

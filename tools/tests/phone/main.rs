@@ -8,6 +8,8 @@
 
 mod bargein;
 mod fade;
+mod failover;
+mod flags;
 mod redial;
 mod shutdown;
 mod standby;

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use voxline_protocol::agenthuman::{
     AvatarDesk, AvatarDeskConfig, AvatarQuirk, AvatarServerConfig, AvatarServerEvent, HostedSession,
     HostedStatus, Revision,
@@ -22,7 +21,9 @@ use voxline_transport::{
     Acceptor, Exchange, FaultHandle, FaultPlan, Faulty, ListenerConfig, WebSocketConfig, text_response,
 };
 
-use super::slng::now;
+use super::serve_each;
+use crate::run::now;
+
 pub(crate) use command::run;
 pub use ear::AvatarEar;
 use room::Rooms;
@@ -168,18 +169,8 @@ impl AvatarSimulator {
     }
 
     /// Serves every request that arrives, until no more can. Dropping the future cuts all links.
-    pub async fn serve<A: Acceptor>(&self, mut acceptor: A) {
-        let mut links = JoinSet::new();
-        loop {
-            tokio::select! {
-                exchange = acceptor.accept() => match exchange {
-                    Some(exchange) => _ = links.spawn(self.clone().answer(exchange)),
-                    None => break,
-                },
-                Some(_) = links.join_next() => {}
-            }
-        }
-        while links.join_next().await.is_some() {}
+    pub async fn serve<A: Acceptor>(&self, acceptor: A) {
+        serve_each(acceptor, |exchange| self.clone().answer(exchange)).await;
     }
 
     /// The sessions that cost money right now: started, and not ended by anybody.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use voxline_protocol::slng::{
     Credentials, Quirks, Service, SlngQuirk, SttServer, SttServerCommand, SttServerConfig, SttServerEvent,
@@ -22,6 +21,8 @@ use voxline_session::{Receiver, Sender, Session, SessionEvent};
 use voxline_transport::{Acceptor, Exchange, FaultHandle, FaultPlan, Faulty, Transport};
 
 use super::recordings::Recording;
+use super::serve_each;
+use crate::run::now;
 use listener::Listener;
 pub use listener::UNKNOWN_SPEECH;
 use studio::{Pace, Studio, Voice};
@@ -124,18 +125,8 @@ impl SlngSimulator {
     }
 
     /// Serves every link that arrives, until no more can. Dropping the future cuts them all.
-    pub async fn serve<A: Acceptor>(&self, mut acceptor: A) {
-        let mut links = JoinSet::new();
-        loop {
-            tokio::select! {
-                exchange = acceptor.accept() => match exchange {
-                    Some(exchange) => _ = links.spawn(self.clone().answer(exchange)),
-                    None => break,
-                },
-                Some(_) = links.join_next() => {}
-            }
-        }
-        while links.join_next().await.is_some() {}
+    pub async fn serve<A: Acceptor>(&self, acceptor: A) {
+        serve_each(acceptor, |exchange| self.clone().answer(exchange)).await;
     }
 
     /// The open links of one service, to be broken at will.
@@ -278,11 +269,6 @@ async fn sleep_to(deadline: Option<Instant>) {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Tokio's clock, so that a paused one stops the gateway too.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 fn refusal(status: StatusCode, words: &str) -> Response<Bytes> {
