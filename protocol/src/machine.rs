@@ -20,7 +20,72 @@ use crate::{CommandError, ProtocolError};
 ///   room, so poll `poll_transmit` only as fast as the link takes them.
 /// - Time never goes backwards; an instant earlier than the last one counts as the last one.
 /// - A late or an extra `handle_timeout` is harmless.
-/// - The first `Err` of `handle_input` or `handle_timeout` is final.
+/// - The first `Err` of `handle_input` or `handle_timeout` is final: what was to be told before it may still be
+///   polled, and nothing follows.
+///
+/// That is a loop over whatever brings messages and time: here a thread and two channels, which stand for a link
+/// that is open. `voxline-session` has the one for Tokio, with links that come and go.
+///
+/// ```
+/// use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+/// use std::time::{Duration, Instant};
+/// use voxline_protocol::plivo::{PlivoCommand, PlivoConfig, PlivoEvent, PlivoStream};
+/// use voxline_protocol::{CloseFrame, Input, Machine, Message, ProtocolError};
+///
+/// enum Inbox<C> {
+///     Asked(C),
+///     Received(Message),
+/// }
+///
+/// fn drive<M: Machine>(
+///     machine: &mut M,
+///     inbox: &Receiver<Inbox<M::Command>>,
+///     link: &Sender<Message>,
+/// ) -> Result<Vec<M::Event>, ProtocolError> {
+///     let mut told = Vec::new();
+///     machine.handle_input(Instant::now(), Input::Opened)?;
+///     loop {
+///         while let Some(message) = machine.poll_transmit() {
+///             let _ = link.send(message); // a real link is asked first whether it has room
+///         }
+///         told.extend(std::iter::from_fn(|| machine.poll_event()));
+///         if machine.is_finished() {
+///             return Ok(told);
+///         }
+///         let due = machine.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
+///         let came = inbox.recv_timeout(due.unwrap_or(Duration::from_secs(60)));
+///         let now = Instant::now();
+///         match came {
+///             Ok(Inbox::Asked(command)) => {
+///                 if let Err(refusal) = machine.handle_command(now, command) {
+///                     eprintln!("{refusal} ({})", refusal.code());
+///                 }
+///             }
+///             Ok(Inbox::Received(Message::Text(text))) => machine.handle_input(now, Input::Text(&text))?,
+///             Ok(Inbox::Received(Message::Binary(bytes))) => machine.handle_input(now, Input::Binary(bytes))?,
+///             Ok(Inbox::Received(Message::Close(frame))) => machine.handle_input(now, Input::Closed(Some(frame)))?,
+///             Err(RecvTimeoutError::Timeout) => machine.handle_timeout(now)?,
+///             Err(RecvTimeoutError::Disconnected) => machine.handle_input(now, Input::Closed(None))?,
+///         }
+///     }
+/// }
+///
+/// let (inbox, ours) = channel();
+/// let (link, theirs) = channel();
+/// let start = r#"{"event":"start","start":{"callId":"c","streamId":"s",
+///     "mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000}}}"#;
+/// inbox.send(Inbox::Received(Message::Text(start.into())))?;
+/// inbox.send(Inbox::Asked(PlivoCommand::Play(vec![0xff; 160].into())))?;
+/// inbox.send(Inbox::Asked(PlivoCommand::Close))?;
+/// inbox.send(Inbox::Received(Message::Close(CloseFrame::normal())))?;
+///
+/// let mut stream = PlivoStream::new(PlivoConfig::default(), Instant::now());
+/// let told = drive(&mut stream, &ours, &link)?;
+/// assert!(matches!(told[..], [PlivoEvent::Started(_), PlivoEvent::Closed]));
+/// assert!(matches!(theirs.recv()?, Message::Text(text) if text.contains("playAudio")));
+/// assert_eq!(theirs.recv()?, Message::Close(CloseFrame::normal()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Machine: fmt::Debug + Send + 'static {
     /// What the application may ask, as a value that can cross a channel.
     type Command: fmt::Debug + Send + 'static;
