@@ -1,136 +1,27 @@
 //! The model of what Plivo holds and the caller has heard: one queue of audio and marks, cut into
 //! segments by every clear.
 
+mod heard;
+mod segment;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use voxline_audio::AudioFormat;
 
-use super::timeline::Timeline;
+use self::heard::Span;
+use self::segment::{Mark, Segment};
 use super::types::CheckpointName;
 use super::wire;
 
-/// How much the caller has heard, with its error bound.
-///
-/// The truth lies between `at_least`, which Plivo acknowledged, and `at_most`, which is all that real
-/// time allowed since it was handed over. Where both agree, nothing is left to guess.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Heard {
-    /// Acknowledged by Plivo.
-    pub at_least: Duration,
-    /// The best estimate: `at_most`, less the delay the last acknowledgements showed.
-    pub played: Duration,
-    /// No more can have been played by now.
-    pub at_most: Duration,
-}
-
-impl Heard {
-    /// The width of the interval.
-    #[must_use]
-    pub fn uncertainty(&self) -> Duration {
-        self.at_most.saturating_sub(self.at_least)
-    }
-}
-
-/// Byte counts behind a [`Heard`].
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Span {
-    low: u64,
-    estimate: u64,
-    high: u64,
-}
-
-impl Span {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            low: self.low + other.low,
-            estimate: self.estimate + other.estimate,
-            high: self.high + other.high,
-        }
-    }
-
-    fn heard(self, format: AudioFormat) -> Heard {
-        let duration = |bytes: u64| format.duration_of(bytes as usize);
-        Heard { at_least: duration(self.low), played: duration(self.estimate), at_most: duration(self.high) }
-    }
-}
+pub use self::heard::Heard;
 
 /// What waits to leave, in order.
 #[derive(Debug)]
 enum Item {
     Audio(Bytes),
     Mark(CheckpointName),
-}
-
-/// A mark Plivo holds.
-#[derive(Debug)]
-struct Mark {
-    name: CheckpointName,
-    wire: String,
-    at: u64,
-    left_at: Instant,
-}
-
-/// What was handed over between two clears on one link.
-#[derive(Debug)]
-struct Segment {
-    timeline: Timeline,
-    acked: u64,
-    marks: VecDeque<Mark>,
-    /// Audio that may be unheard yet, by offset.
-    sent: VecDeque<(u64, Bytes)>,
-    cleared_at: Option<Instant>,
-    /// Plivo was told of the clear, and will answer.
-    told: bool,
-}
-
-impl Segment {
-    fn new(format: AudioFormat, start: u64) -> Self {
-        Self {
-            timeline: Timeline::new(format, start),
-            acked: start,
-            marks: VecDeque::new(),
-            sent: VecDeque::new(),
-            cleared_at: None,
-            told: false,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.timeline.end() == self.timeline.start() && self.marks.is_empty()
-    }
-
-    fn estimate(&self, now: Instant, lag: Duration) -> u64 {
-        // A clear travels as long as audio does: it takes effect at the position of the moment it left.
-        let then = now.checked_sub(lag).map(|then| self.cleared_at.map_or(then, |at| then.min(at)));
-        then.map_or(self.acked, |then| self.timeline.position(then).max(self.acked))
-    }
-
-    /// When the caller can have reached `mark` at the earliest.
-    fn reached(&self, mark: &Mark) -> Instant {
-        // A mark before all audio waits for none, whatever follows it.
-        let heard = self.timeline.reached(mark.at).filter(|_| mark.at > self.timeline.start());
-        heard.map_or(mark.left_at, |at| at.max(mark.left_at))
-    }
-
-    fn span(&self, now: Instant, lag: Duration) -> Span {
-        let start = self.timeline.start();
-        Span {
-            low: self.acked - start,
-            estimate: self.estimate(now, lag) - start,
-            high: self.timeline.position(now).max(self.acked) - start,
-        }
-    }
-
-    /// The bytes from `offset` on that were handed over.
-    fn tail(&self, offset: u64) -> impl Iterator<Item = Bytes> {
-        self.sent.iter().filter_map(move |(at, bytes)| {
-            let skip = offset.saturating_sub(*at) as usize;
-            (skip < bytes.len()).then(|| bytes.slice(skip..))
-        })
-    }
 }
 
 /// What a clear found.
@@ -295,7 +186,6 @@ impl Playout {
     /// The link is gone (and every clear given up), and was last known to live at `alive`: what the caller is believed not to
     /// have heard goes back to the head of the queue, marks in their places.
     pub(super) fn rewind(&mut self, now: Instant, alive: Instant) -> Settled {
-        let mut skipped = Vec::new();
         let lag = self.lag();
         let end = self.current.timeline.end();
         let kept = self.current.sent.front().map_or(end, |(at, _)| *at);
@@ -306,33 +196,7 @@ impl Playout {
         let mut span = self.current.span(now, lag);
         span.estimate = resume - self.current.timeline.start();
         let mut segment = std::mem::replace(&mut self.current, Segment::new(self.format, resume));
-        let mut items = VecDeque::new();
-        let mut marks = std::mem::take(&mut segment.marks);
-        for bytes in segment.tail(resume) {
-            let mut at = resume + audio_bytes(&items);
-            let mut rest = bytes;
-            while let Some(mark) = marks.front().filter(|mark| mark.at < at + rest.len() as u64) {
-                let split = mark.at.saturating_sub(at) as usize;
-                if split > 0 {
-                    items.push_back(Item::Audio(rest.split_to(split)));
-                    at += split as u64;
-                }
-                let Some(mark) = marks.pop_front() else { break };
-                if mark.at <= resume {
-                    skipped.push(mark.name);
-                } else {
-                    items.push_back(Item::Mark(mark.name));
-                }
-            }
-            items.push_back(Item::Audio(rest));
-        }
-        for mark in marks {
-            if end <= resume {
-                skipped.push(mark.name);
-            } else {
-                items.push_back(Item::Mark(mark.name));
-            }
-        }
+        let (mut skipped, mut items) = segment.take_rest(resume);
         self.queued += audio_bytes(&items);
         items.append(&mut self.queue);
         self.queue = items;
