@@ -7,18 +7,20 @@
 //! Nothing on this wire says which text a byte of audio belongs to, or which audio a transcript
 //! covers. Each client's documentation states the rule by which it decides.
 
+mod access;
 pub mod codes;
-mod endpoint;
 mod gate;
 mod quirk;
+mod route;
 mod stt;
 mod tts;
 mod types;
 mod wire;
 
+pub use access::{AccessRefused, Credentials, authorise};
 pub use codes::{close_code, error_code, status_code};
-pub use endpoint::{AccessRefused, Credentials, Region, Route, Service, authorise};
 pub use quirk::{Quirks, SlngQuirk, UnknownQuirk};
+pub use route::{Region, Route, Service};
 pub use stt::{
     Heard, SttClient, SttCommand, SttConfig, SttEvent, SttInit, SttServer, SttServerCommand, SttServerConfig,
     SttServerEvent, SttStats,

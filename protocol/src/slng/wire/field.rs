@@ -52,6 +52,11 @@ impl Field<'_> {
     }
 }
 
+/// Standard base64, forgiving about white space around it.
+pub(in crate::slng) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    base64_simd::STANDARD.decode_to_vec(text.trim()).ok()
+}
+
 /// Writes one of our own messages.
 pub(in crate::slng) fn encode<T: Serialize>(message: &T) -> String {
     match serde_json::to_string(message) {

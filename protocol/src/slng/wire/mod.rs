@@ -2,6 +2,7 @@
 
 mod answer;
 mod field;
+mod frame;
 mod reply;
 mod request;
 

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use voxline_audio::Encoding;
 
-use super::answer::decode_base64;
-use super::field::Field;
+use super::field::{Field, decode_base64};
 use crate::DecodeError;
 use crate::json::decode;
 
