@@ -8,20 +8,10 @@ use std::f64::consts::TAU;
 use speech::Noise;
 use voxline_audio::{Limiter, Preset, Resampler, SampleRate, level, pcm};
 
-/// Pairs that cover both engines, up and down, whole and fractional ratios.
-const PAIRS: [(SampleRate, SampleRate); 11] = [
-    (SampleRate::Hz8000, SampleRate::Hz16000),
-    (SampleRate::Hz16000, SampleRate::Hz8000),
-    (SampleRate::Hz24000, SampleRate::Hz8000),
-    (SampleRate::Hz8000, SampleRate::Hz24000),
-    (SampleRate::Hz16000, SampleRate::Hz24000),
-    (SampleRate::Hz24000, SampleRate::Hz16000),
-    (SampleRate::Hz48000, SampleRate::Hz16000),
-    (SampleRate::Hz8000, SampleRate::Hz48000),
-    (SampleRate::Hz44100, SampleRate::Hz16000),
-    (SampleRate::Hz8000, SampleRate::Hz22050),
-    (SampleRate::Hz32000, SampleRate::Hz24000),
-];
+fn pairs() -> impl Iterator<Item = (SampleRate, SampleRate)> {
+    let all = SampleRate::ALL.into_iter().flat_map(|from| SampleRate::ALL.map(|to| (from, to)));
+    all.filter(|(from, to)| from != to)
+}
 
 fn sine(rate: SampleRate, hz: f64, amplitude: f64) -> Vec<f32> {
     let step = TAU * hz / f64::from(rate.hz());
@@ -78,7 +68,7 @@ fn the_pass_band_is_flat_late_by_the_latency_and_free_of_images() {
         (Preset::Telephone, 0.001, -79.0),
     ];
     for (preset, ripple, image) in bounds {
-        for (from, to) in PAIRS {
+        for (from, to) in pairs() {
             let nyquist = f64::from(from.hz().min(to.hz())) / 2.0;
             let latency = Resampler::with_preset(from, to, preset).latency();
             for step in 0..=8 {
@@ -105,10 +95,14 @@ fn what_has_no_place_in_the_lower_rate_does_not_alias_into_it() {
     for (preset, stop, bound) in
         [(Preset::Detector, 1.15, -60.0), (Preset::Strict, 1.0, -100.0), (Preset::Telephone, 1.15, -79.0)]
     {
-        for (from, to) in PAIRS.into_iter().filter(|(from, to)| from > to) {
-            let (low, high) = (stop * f64::from(to.hz()) / 2.0, f64::from(from.hz()) / 2.0);
+        for (from, to) in pairs().filter(|(from, to)| from > to) {
+            let (low, high) = (stop * f64::from(to.hz()) / 2.0, 0.98 * f64::from(from.hz()) / 2.0);
+            if low > high {
+                // The rates lie so close that the stop band begins where the input ends.
+                continue;
+            }
             for step in 0..=8 {
-                let hz = low + (0.98 * high - low) * f64::from(step) / 8.0;
+                let hz = low + (high - low) * f64::from(step) / 8.0;
                 let output = convert(from, to, preset, &sine(from, hz, 0.89));
                 let (output, _) = settled(&output);
                 let alias = decibels(f64::from(level::rms(output)) * 2_f64.sqrt() / 0.89);
@@ -120,7 +114,21 @@ fn what_has_no_place_in_the_lower_rate_does_not_alias_into_it() {
 
 #[test]
 fn a_sine_in_16_bits_keeps_90_db_of_signal_to_noise() {
-    for (from, to) in PAIRS {
+    // Up and down, whole and fractional ratios. Where the period of 1 kHz is a few samples, the error of rounding is no
+    // noise but tones, and their sum depends on how they fall.
+    for (from, to) in [
+        (SampleRate::Hz8000, SampleRate::Hz16000),
+        (SampleRate::Hz16000, SampleRate::Hz8000),
+        (SampleRate::Hz24000, SampleRate::Hz8000),
+        (SampleRate::Hz8000, SampleRate::Hz24000),
+        (SampleRate::Hz16000, SampleRate::Hz24000),
+        (SampleRate::Hz24000, SampleRate::Hz16000),
+        (SampleRate::Hz48000, SampleRate::Hz16000),
+        (SampleRate::Hz8000, SampleRate::Hz48000),
+        (SampleRate::Hz44100, SampleRate::Hz16000),
+        (SampleRate::Hz8000, SampleRate::Hz22050),
+        (SampleRate::Hz32000, SampleRate::Hz24000),
+    ] {
         let wave = sine(from, 1_000.0, 0.89);
         let mut input = vec![0; wave.len()];
         pcm::f32_to_i16(&wave, &mut input);
@@ -147,10 +155,24 @@ fn a_telephone_call_is_late_by_no_more_than_2_2_ms() {
 }
 
 #[test]
+fn the_strict_preset_is_late_by_a_third_of_a_20_ms_transform_at_8_khz_and_by_half_of_that_at_16() {
+    // A transform of 20 ms delays by 10.
+    for (lower, bound) in [(SampleRate::Hz8000, 0.010 / 3.0), (SampleRate::Hz16000, 0.005 / 3.0)] {
+        for other in SampleRate::ALL.into_iter().filter(|other| *other > lower) {
+            for (from, to) in [(lower, other), (other, lower)] {
+                let resampler = Resampler::with_preset(from, to, Preset::Strict);
+                let latency = resampler.latency() as f64 / f64::from(to.hz());
+                assert!(latency <= bound, "{from} to {to}: {latency} s");
+            }
+        }
+    }
+}
+
+#[test]
 fn however_the_input_is_cut_the_output_is_the_same_to_the_bit() {
     let mut noise = Noise::new(7);
     let input: Vec<f32> = (0..6_000).map(|_| noise.white()).collect();
-    for (from, to) in SampleRate::ALL.into_iter().flat_map(|from| SampleRate::ALL.map(|to| (from, to))) {
+    for (from, to) in pairs() {
         for preset in [Preset::Detector, Preset::Strict, Preset::Telephone] {
             let whole = convert(from, to, preset, &input);
             for pieces in [&[1][..], &[2, 3, 5, 7], &[160], &[441, 1, 0, 3_000], &[959, 961]] {

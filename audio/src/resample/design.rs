@@ -2,12 +2,9 @@
 
 use core::f64::consts::PI;
 
-use super::Preset;
+use super::{Preset, low_delay};
 
-/// A linear-phase low-pass at `up` times the input rate: a sinc under a Kaiser window.
-///
-/// The presets that put their cut-off on the lower Nyquist frequency have a zero at every `max(up, down)`-th
-/// tap but the middle one, exactly: an L-th band filter. Those taps are never multiplied.
+/// A low-pass at `up` times the input rate.
 #[derive(Debug)]
 pub(super) struct Prototype {
     pub(super) up: usize,
@@ -16,31 +13,46 @@ pub(super) struct Prototype {
 }
 
 impl Prototype {
-    pub(super) fn design(up: usize, down: usize, preset: Preset) -> Self {
-        let Shape { attenuation, pass, stop } = preset.shape();
+    pub(super) fn new(up: usize, down: usize, taps: Vec<f64>) -> Self {
+        Self { up, down, taps }
+    }
+
+    /// The whole filter of `preset`, and its delay in output samples.
+    pub(super) fn design(up: usize, down: usize, preset: Preset) -> (Self, usize) {
+        match preset {
+            Preset::Detector => Self::linear_phase(up, down, 60.0),
+            Preset::Strict => (low_delay::whole(up, down), low_delay::latency(up, down)),
+            Preset::Telephone => Self::linear_phase(up, down, 80.0),
+        }
+    }
+
+    /// A sinc under a Kaiser window, cut off at the lower Nyquist frequency.
+    ///
+    /// It has a zero at every `max(up, down)`-th tap but the middle one, exactly: an L-th band filter. Those taps are
+    /// never multiplied.
+    fn linear_phase(up: usize, down: usize, attenuation: f64) -> (Self, usize) {
         // Frequencies below are relative to the lower Nyquist frequency, which is 1 ⁄ 2·band of the filter's rate.
-        let band = up.max(down) as f64;
+        let band = up.max(down);
         // Kaiser's estimates of the length and of the window's shape (Oppenheim and Schafer, section 7.6).
-        let half = (attenuation - 8.0) * band / (2.0 * 2.285 * PI * (stop - pass));
+        let half = (attenuation - 8.0) * band as f64 / (2.0 * 2.285 * PI * TRANSITION);
         let beta = 0.1102 * (attenuation - 8.7);
         // A multiple of `down` makes the latency a whole number of output samples.
         let half = (half.ceil() as usize).next_multiple_of(down);
-        let cutoff = (pass + stop) / 2.0;
         let tap = |index: usize| {
             let distance = index.abs_diff(half);
-            if cutoff == 1.0 && distance > 0 && distance.is_multiple_of(up.max(down)) {
+            if distance > 0 && distance.is_multiple_of(band) {
                 return 0.0;
             }
-            let angle = distance as f64 * cutoff / band;
+            let angle = distance as f64 / band as f64;
             let edge = distance as f64 / half as f64;
             let window = bessel_i0(beta * (1.0 - edge * edge).sqrt()) / bessel_i0(beta);
-            up as f64 * cutoff / band * sinc(angle) * window
+            up as f64 / band as f64 * sinc(angle) * window
         };
         // Linear phase: the second half mirrors the first.
         let mut taps: Vec<f64> = (0..=half).map(tap).collect();
         taps.extend_from_within(..half);
         taps[half + 1..].reverse();
-        Self { up, down, taps }
+        (Self::new(up, down, taps), half / down)
     }
 
     /// Zero beyond the last tap.
@@ -52,30 +64,6 @@ impl Prototype {
     pub(super) fn taps_per_phase(&self) -> usize {
         self.taps.len().div_ceil(self.up)
     }
-
-    /// Delay in output samples.
-    pub(super) fn latency(&self) -> usize {
-        self.taps.len() / 2 / self.down
-    }
-}
-
-struct Shape {
-    /// In the stop band, dB.
-    attenuation: f64,
-    /// End of the pass band, relative to the lower Nyquist frequency.
-    pass: f64,
-    /// Start of the stop band.
-    stop: f64,
-}
-
-impl Preset {
-    fn shape(self) -> Shape {
-        match self {
-            Self::Detector => Shape { attenuation: 60.0, pass: 0.85, stop: 1.15 },
-            Self::Strict => Shape { attenuation: 100.0, pass: 0.85, stop: 1.0 },
-            Self::Telephone => Shape { attenuation: 80.0, pass: 0.85, stop: 1.15 },
-        }
-    }
 }
 
 fn sinc(x: f64) -> f64 {
@@ -83,7 +71,7 @@ fn sinc(x: f64) -> f64 {
 }
 
 /// The modified Bessel function of order zero, by its power series; exact to a double for arguments under 20.
-fn bessel_i0(x: f64) -> f64 {
+pub(super) fn bessel_i0(x: f64) -> f64 {
     let quarter = x * x / 4.0;
     let mut term = 1.0;
     let mut sum = 1.0;
@@ -93,6 +81,9 @@ fn bessel_i0(x: f64) -> f64 {
     }
     sum
 }
+
+/// Width of the band from the end of the pass band to the start of the stop band, at 0.85 and 1.15.
+const TRANSITION: f64 = 0.3;
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_second_tap_of_a_half_band_filter_is_zero_and_it_is_symmetric() {
-        let half_band = Prototype::design(2, 1, Preset::Telephone);
+        let (half_band, _) = Prototype::design(2, 1, Preset::Telephone);
         let count = half_band.taps.len();
         assert_eq!(half_band.taps.iter().filter(|tap| **tap == 0.0).count(), count / 2);
         for index in 0..count {

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores, and calls into code compiled for AVX2")]
 
-use super::dots::{Walk, dots_plain};
+use super::dots::{Span, dots_plain};
 use super::rows::{Run, row_plain};
 use crate::pcm::Sample;
 
@@ -20,26 +20,26 @@ pub(super) fn row_kernel() -> RowKernel {
 }
 
 /// Fills outputs that lie a period apart with the best kernel for this machine.
-pub(super) fn dots<S: Sample, const PERIODS: usize>(walk: &mut Walk<'_>, output: [&mut [S]; PERIODS]) {
+pub(super) fn dots<S: Sample, const PERIODS: usize>(span: &Span<'_>, output: [&mut [S]; PERIODS]) {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::has_avx2() {
         // SAFETY: the features the function is compiled for were just found on this machine.
-        return unsafe { avx2::dots(walk, output) };
+        return unsafe { avx2::dots(span, output) };
     }
-    dots_plain(walk, output);
+    dots_plain(span, output);
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use core::arch::x86_64::{
         __m256, _mm_add_ps, _mm_storeu_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
-        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps,
+        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
     use super::Run;
     use crate::pcm::Sample;
-    use crate::resample::dots::{Lanes, Walk};
+    use crate::resample::dots::{Lanes, Span};
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn row(runs: &[Run], input: &[f32], output: &mut [f32]) {
@@ -87,24 +87,72 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn dots<S: Sample, const PERIODS: usize>(
-        walk: &mut Walk<'_>,
-        mut output: [&mut [S]; PERIODS],
+    pub(super) fn dots<S: Sample, const PERIODS: usize>(span: &Span<'_>, output: [&mut [S]; PERIODS]) {
+        match span.vectors() {
+            1 => short::<S, 1, PERIODS>(span, output),
+            2 => short::<S, 2, PERIODS>(span, output),
+            3 => short::<S, 3, PERIODS>(span, output),
+            _ => long(span, output),
+        }
+    }
+
+    /// Dot products of so few vectors that what goes on around them counts most.
+    #[target_feature(enable = "avx2,fma")]
+    fn short<S: Sample, const VECTORS: usize, const PERIODS: usize>(
+        span: &Span<'_>,
+        output: [&mut [S]; PERIODS],
     ) {
+        for (period, output) in output.into_iter().enumerate() {
+            let (rows, starts, window) = span.parts::<VECTORS>(period, output.len());
+            let (eights, rest) = output.as_chunks_mut::<8>();
+            let (row_eights, row_rest) = rows.as_chunks::<8>();
+            let (start_eights, start_rest) = starts.as_chunks::<8>();
+            for ((output, rows), starts) in eights.iter_mut().zip(row_eights).zip(start_eights) {
+                let mut sums = [_mm256_setzero_ps(); 8];
+                for ((sum, row), start) in sums.iter_mut().zip(rows).zip(starts) {
+                    *sum = short_dot(row, &window[*start - span.origin()..]);
+                }
+                *output = across_eight(sums).map(S::from_f32);
+            }
+            for ((output, row), start) in rest.iter_mut().zip(row_rest).zip(start_rest) {
+                let sum = short_dot(row, &window[*start - span.origin()..]);
+                *output = S::from_f32(across_eight([sum; 8])[0]);
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn short_dot<const VECTORS: usize>(row: &[Lanes; VECTORS], samples: &[f32]) -> __m256 {
+        let mut sum = _mm256_setzero_ps();
+        let Some(samples) = samples.as_chunks().0.first_chunk::<VECTORS>() else {
+            unreachable!("the window holds the samples of every output");
+        };
+        for (coefficients, samples) in row.iter().zip(samples) {
+            sum = _mm256_fmadd_ps(load(coefficients), load(samples), sum);
+        }
+        sum
+    }
+
+    /// Dot products of many vectors.
+    #[target_feature(enable = "avx2,fma")]
+    fn long<S: Sample, const PERIODS: usize>(span: &Span<'_>, mut output: [&mut [S]; PERIODS]) {
         let length = output[0].len();
         for at in (0..length).step_by(4) {
             // One reduction for four; those past the end are never put anywhere.
             let count = (length - at).min(4);
             let mut sums = [[_mm256_setzero_ps(); 4]; PERIODS];
             for index in 0..count {
-                let (row, samples) = walk.next::<PERIODS>();
+                let (row, samples) = span.output::<PERIODS>(at + index);
                 for (sums, sum) in sums.iter_mut().zip(dot(row, samples)) {
                     sums[index] = sum;
                 }
             }
             for (output, sums) in output.iter_mut().zip(sums) {
-                for (to, sum) in output[at..at + count].iter_mut().zip(across(sums)) {
-                    *to = S::from_f32(sum);
+                let made = across_four(sums).map(S::from_f32);
+                match output[at..].first_chunk_mut() {
+                    Some(whole) => *whole = made,
+                    None => output[at..].copy_from_slice(&made[..count]),
                 }
             }
         }
@@ -137,13 +185,35 @@ mod avx2 {
     /// The sum of the lanes of each of four vectors.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn across([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
-        let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    fn across_four(vectors: [__m256; 4]) -> [f32; 4] {
+        let halves = halves(vectors);
         let whole = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
         let mut sums = [0.0; 4];
         // SAFETY: the array has room for the four lanes.
         unsafe { _mm_storeu_ps(sums.as_mut_ptr(), whole) };
         sums
+    }
+
+    /// The sum of the lanes of each of eight vectors.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn across_eight([a, b, c, d, e, f, g, h]: [__m256; 8]) -> [f32; 8] {
+        let (low, high) = (halves([a, b, c, d]), halves([e, f, g, h]));
+        let whole = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(low, high),
+            _mm256_permute2f128_ps::<0x31>(low, high),
+        );
+        let mut sums = [0.0; 8];
+        // SAFETY: the array has room for the eight lanes.
+        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), whole) };
+        sums
+    }
+
+    /// The sums of the lanes of each half of four vectors.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn halves([a, b, c, d]: [__m256; 4]) -> __m256 {
+        _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
     }
 
     #[inline]

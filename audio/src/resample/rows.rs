@@ -22,8 +22,8 @@ pub(super) struct Run {
 /// The coefficients of each output row.
 #[derive(Debug)]
 pub(super) struct RowFilter {
-    up: usize,
-    down: usize,
+    pub(super) up: usize,
+    pub(super) down: usize,
     /// Columns of the past that are kept.
     history: usize,
     /// Samples from one input row to the next.
@@ -86,7 +86,7 @@ impl Rows {
         (COLUMNS - 1) * self.filter.down
     }
 
-    pub(super) fn process<S: Sample>(&mut self, input: &[S], output: &mut [S]) {
+    pub(super) fn process<I: Sample, O: Sample>(&mut self, input: &[I], output: &mut [O]) {
         let RowFilter { up, down, history, stride, phases } = &*self.filter;
         let filled = self.started + input.len();
         let columns = filled.div_ceil(*down);
