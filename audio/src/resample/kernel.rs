@@ -43,33 +43,47 @@ mod avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn row(runs: &[Run], input: &[f32], output: &mut [f32]) {
-        let lanes = output.as_chunks_mut::<8>().0;
-        // Ten sums hide the latency of the additions and leave registers for coefficient and sample.
-        let (tens, rest) = lanes.as_chunks_mut::<10>();
-        let mut at = 0;
-        for tile in tens {
-            sum_tile(runs, &input[at..], tile);
-            at += 80;
-        }
-        let (fours, ones) = rest.as_chunks_mut::<4>();
-        for tile in fours {
-            sum_tile(runs, &input[at..], tile);
-            at += 32;
-        }
-        for tile in ones.as_chunks_mut::<1>().0 {
-            sum_tile(runs, &input[at..], tile);
-            at += 8;
+        let (mut lanes, mut input) = (output.as_chunks_mut::<8>().0, input);
+        // Up to ten sums leave registers for coefficients and samples. Tiles are as even as they can be, since few sums
+        // at a time do not hide the latency of the additions.
+        for tiles in (1..=lanes.len().div_ceil(10)).rev() {
+            let size = lanes.len().div_ceil(tiles);
+            let (tile, rest) = lanes.split_at_mut(size);
+            match size {
+                1 => sum_tile::<1>(runs, input, tile),
+                2 => sum_tile::<2>(runs, input, tile),
+                3 => sum_tile::<3>(runs, input, tile),
+                4 => sum_tile::<4>(runs, input, tile),
+                5 => sum_tile::<5>(runs, input, tile),
+                6 => sum_tile::<6>(runs, input, tile),
+                7 => sum_tile::<7>(runs, input, tile),
+                8 => sum_tile::<8>(runs, input, tile),
+                9 => sum_tile::<9>(runs, input, tile),
+                10 => sum_tile::<10>(runs, input, tile),
+                _ => unreachable!("no tile is larger than ten"),
+            }
+            (lanes, input) = (rest, &input[8 * size..]);
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn sum_tile<const VECTORS: usize>(runs: &[Run], input: &[f32], output: &mut [[f32; 8]; VECTORS]) {
+    fn sum_tile<const VECTORS: usize>(runs: &[Run], input: &[f32], output: &mut [[f32; 8]]) {
         let mut sums = [_mm256_setzero_ps(); VECTORS];
         for run in runs {
-            for (coefficient, samples) in
-                run.coefficients.iter().zip(input[run.offset..].windows(8 * VECTORS))
-            {
+            let (blocks, rest) = if run.coefficients.len() < PAIRED {
+                (&[][..], &run.coefficients[..])
+            } else {
+                run.coefficients.as_chunks::<16>()
+            };
+            let mut samples = &input[run.offset..];
+            for block in blocks {
+                for tap in 0..8 {
+                    add_pair(&mut sums, [block[tap], block[tap + 8]], &samples[tap..]);
+                }
+                samples = &samples[16..];
+            }
+            for (coefficient, samples) in rest.iter().zip(samples.windows(8 * VECTORS)) {
                 let coefficient = _mm256_set1_ps(*coefficient);
                 // An array, not a slice: a loop of known length is unrolled, and the sums stay in registers.
                 let Some(samples) = samples.as_chunks().0.first_chunk::<VECTORS>() else {
@@ -83,6 +97,24 @@ mod avx2 {
         for (to, sum) in output.iter_mut().zip(sums) {
             // SAFETY: the array has room for the eight lanes.
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), sum) };
+        }
+    }
+
+    /// Adds two taps that lie a vector apart: each vector is loaded once for both.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn add_pair<const VECTORS: usize>(sums: &mut [__m256; VECTORS], taps: [f32; 2], samples: &[f32]) {
+        let [near, far] = taps.map(|tap| _mm256_set1_ps(tap));
+        let (Some(samples), Some(last)) =
+            (samples.as_chunks().0.first_chunk::<VECTORS>(), samples[8 * VECTORS..].first_chunk())
+        else {
+            unreachable!("the input holds the samples of every tap");
+        };
+        let mut now = load(&samples[0]);
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            let next = load(samples.get(vector + 1).unwrap_or(last));
+            *sum = _mm256_fmadd_ps(far, next, _mm256_fmadd_ps(near, now, *sum));
+            now = next;
         }
     }
 
@@ -222,6 +254,10 @@ mod avx2 {
         // SAFETY: the array has the eight lanes.
         unsafe { _mm256_loadu_ps(samples.as_ptr()) }
     }
+
+    /// Coefficients from which a run is paired. Pairs are added in another order: the shorter runs of the filters with a
+    /// linear phase keep the samples they have always made, to the bit.
+    const PAIRED: usize = 40;
 }
 
 #[cfg(test)]
@@ -238,7 +274,8 @@ mod tests {
         let runs: Vec<Run> = (0..4)
             .map(|run| Run {
                 offset: 391 * run,
-                coefficients: wave(17 + run).iter().map(|x| x / 17.0).collect(),
+                // Below the length that is paired, and above it with a rest.
+                coefficients: wave(17 + 13 * run).iter().map(|x| x / 50.0).collect(),
             })
             .collect();
         for lanes in 0..=40 {

@@ -138,6 +138,6 @@ pub(super) const MAX_PHASES: usize = 6;
 pub(super) const LANES: usize = 8;
 
 /// Columns of one block: 20 ms of any of these ratios, and room for a column that was begun before.
-const COLUMNS: usize = 328;
+const COLUMNS: usize = 448;
 
 const OUTPUT_STRIDE: usize = COLUMNS + LANES;
