@@ -12,7 +12,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
-use voxline_audio::SampleRate::{Hz8000, Hz16000, Hz24000, Hz44100, Hz48000};
+use voxline_audio::SampleRate::{Hz8000, Hz16000, Hz22050, Hz24000, Hz44100, Hz48000};
 use voxline_audio::{
     DtmfDetector, DtmfGenerator, FrameDuration, FrameSpec, Gain, HighPass, LearnedScore, Limiter, Preset,
     Resampler, SampleRate, VoiceDetector, VoiceDetectorConfig, fade, g711, level, mix, pcm,
@@ -38,6 +38,8 @@ fn resample(c: &mut Criterion) {
         (Hz16000, Hz24000),
         (Hz24000, Hz16000),
         (Hz48000, Hz16000),
+        (Hz8000, Hz22050),
+        (Hz22050, Hz8000),
         (Hz44100, Hz16000),
     ];
     for (from, to) in pairs {

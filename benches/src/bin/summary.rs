@@ -88,6 +88,7 @@ fn table(groups: &Groups) -> String {
             let _ = writeln!(text, "| {job} | {member} | {} | {share:.4} % | {times} |", time(*nanos));
         }
     }
+    text.push_str(&strict_beside_rubato(groups));
     if let Some(members) = groups.get(RECEIVE_PATH) {
         text.push_str("\nHow many calls one core can hear by these times, doing nothing else:\n\n");
         for (member, nanos) in members {
@@ -95,6 +96,22 @@ fn table(groups: &Groups) -> String {
         }
     }
     text.push('\n');
+    text
+}
+
+/// The resampler that is asked the most of, beside the one it has to match.
+fn strict_beside_rubato(groups: &Groups) -> String {
+    let mut text = String::from(
+        "\nThe strict preset beside rubato:\n\n| job | voxline, strict | rubato, FFT | beside ours |\n|---|--:|--:|--:|\n",
+    );
+    for (group, members) in groups {
+        let find = |wanted| members.iter().find_map(|(member, nanos)| (member == wanted).then_some(*nanos));
+        if let (Some(strict), Some(rubato)) = (find("voxline, strict"), find("rubato, FFT")) {
+            let (ours, theirs) = (time(strict), time(rubato));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "| {group} | {ours} | {theirs} | {:.2} × |", rubato / strict);
+        }
+    }
     text
 }
 
