@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::limits::later;
+
 /// A circuit breaker over the dials of every session with one vendor.
 ///
 /// It opens after a run of failures without one success between them. While it is open nobody
@@ -55,7 +57,7 @@ impl Breaker {
             State::Closed { .. } => true,
             State::Open { until } if now < until => false,
             State::Open { .. } => {
-                self.state = State::Open { until: now + self.cooldown };
+                self.state = State::Open { until: later(now, self.cooldown) };
                 true
             }
         }
@@ -67,7 +69,7 @@ impl Breaker {
             State::Closed { failures } if failures + 1 < self.threshold => {
                 State::Closed { failures: failures + 1 }
             }
-            State::Closed { .. } | State::Open { .. } => State::Open { until: now + self.cooldown },
+            State::Closed { .. } | State::Open { .. } => State::Open { until: later(now, self.cooldown) },
         };
     }
 

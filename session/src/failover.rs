@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use voxline_transport::{Connector, Retry, TransportError};
 
 use crate::driver::now;
+use crate::limits::{LONGEST_WAIT, later};
 
 /// Dials the first of several candidates that answers: regions of a gateway, or a gateway and its stand-in.
 ///
@@ -150,11 +151,11 @@ impl Rest {
     fn after(error: &TransportError, now: Instant, cool_down: Duration) -> Self {
         match (error.retry(), error) {
             (Retry::After(wait), TransportError::Refused { status, body, .. }) => {
-                let until = now + wait.min(LONGEST_WAIT);
+                let until = later(now, wait);
                 Self::Refused(Refusal { until, status: *status, body: body.clone() })
             }
-            (Retry::After(wait), _) => Self::Cooling { until: now + wait.min(LONGEST_WAIT) },
-            (Retry::AfterBackoff | Retry::Never, _) => Self::Cooling { until: now + cool_down },
+            (Retry::After(wait), _) => Self::Cooling { until: later(now, wait) },
+            (Retry::AfterBackoff | Retry::Never, _) => Self::Cooling { until: later(now, cool_down) },
         }
     }
 }
@@ -200,5 +201,3 @@ fn delay(error: &TransportError) -> Duration {
 
 /// About what it takes a vendor to mend a region.
 const COOL_DOWN: Duration = Duration::from_secs(30);
-/// No wish is obeyed for longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);

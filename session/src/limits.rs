@@ -1,7 +1,7 @@
 //! What all sessions with one vendor have in common.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{Breaker, Budget};
 
@@ -61,3 +61,11 @@ impl VendorLimits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// `wait` after `from`. A peer's or a user's number may be too large for the clock.
+pub(crate) fn later(from: Instant, wait: Duration) -> Instant {
+    from + wait.min(LONGEST_WAIT)
+}
+
+/// No session waits for longer, whatever it was told.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);

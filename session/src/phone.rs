@@ -136,7 +136,7 @@ impl<T: Transport> PhoneCalls<T> {
     fn begin(&self, link: Begun<T>) -> (Session<PlivoStream>, Adopter<Begun<T>>) {
         let stream = PlivoStream::new(self.0.stream.clone(), now());
         // The machine knows when a call is over; the session only makes sure.
-        let grace = self.0.stream.redial_timeout + SLACK;
+        let grace = self.0.stream.redial_timeout.saturating_add(SLACK);
         Session::builder(stream).config(self.0.session.clone()).accept_adoptable(link, grace)
     }
 

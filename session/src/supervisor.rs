@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use voxline_protocol::{CloseFrame, LinkProof};
 use voxline_transport::Retry;
 
+use crate::limits::later;
 use crate::{Delays, RetryPolicy, VendorLimits};
 
 /// Decides when a session's link is dialled. Connects nothing and reads no clock.
@@ -234,7 +235,7 @@ impl Supervisor {
             self.state = State::Connecting;
             return Next::Dial;
         }
-        self.wait(now, now + for_token, Cost::None);
+        self.wait(now, later(now, for_token), Cost::None);
         self.poll_waiting()
     }
 
@@ -289,12 +290,6 @@ impl Supervisor {
     }
 }
 
-/// `wait` after `from`. A peer's or a user's number may be too large for the clock.
-fn later(from: Instant, wait: Duration) -> Instant {
-    from + wait.min(LONGEST_WAIT)
-}
-
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
 const GOING_AWAY: u16 = 1001; // RFC 6455 §7.4.1
 
 #[cfg(test)]

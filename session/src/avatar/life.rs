@@ -123,7 +123,7 @@ impl<T: Transport> Life<T> {
         drop((sender, recovery));
         self.refuse_rest();
         // The socket first, then the room, then the session: in that order nobody has anything left to say.
-        let _ = timeout(self.world.service.config.close_limit * 2, self.drain(receiver)).await;
+        let _ = timeout(self.world.service.config.close_limit.saturating_mul(2), self.drain(receiver)).await;
         // Not before: a machine that can get no other link ends without a word about its utterances.
         drop(links);
         if let Some(watch) = self.watch.take() {

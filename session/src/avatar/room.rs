@@ -57,7 +57,7 @@ impl RoomWatch {
         let is_asked = is_ours && rest.has_daily();
         watched.join_limit = config.join_limit;
         if is_asked {
-            watched.join_limit += DailyApi::PRESENCE_INTERVAL * 2;
+            watched.join_limit = watched.join_limit.saturating_add(DailyApi::PRESENCE_INTERVAL * 2);
         }
         let monitor = RoomMonitor::new(watched, now());
         let due = is_asked.then(now);

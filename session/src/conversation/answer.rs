@@ -101,7 +101,7 @@ impl Conversation {
         if !self.takes_reply() {
             self.timers.stop(Timer::Reply);
         } else if self.timers.get(Timer::Reply).is_none() {
-            self.timers.set(Timer::Reply, now + self.config.reply_timeout);
+            self.timers.after(Timer::Reply, now, self.config.reply_timeout);
         }
     }
 
@@ -128,7 +128,7 @@ impl Conversation {
                 text: utterance.text.clone(),
             });
         }
-        self.timers.set(Timer::Speech, now + self.config.speech_timeout);
+        self.timers.after(Timer::Speech, now, self.config.speech_timeout);
         self.act(ConversationAction::Speak {
             utterance: utterance.id,
             text: utterance.text.clone(),
@@ -140,14 +140,15 @@ impl Conversation {
 
     pub(super) fn on_speech_made(&mut self, now: Instant, id: UtteranceId, duration: Duration) {
         let Some(utterance) = self.utterances.making(id) else { return };
-        if utterance.made + duration > self.config.sentence_limit {
+        let made = utterance.made.saturating_add(duration);
+        if made > self.config.sentence_limit {
             return self.give_up_sentence(now);
         }
-        utterance.made += duration;
+        utterance.made = made;
         if utterance.kind != Kind::Filler {
             self.marks.first_audio(now);
         }
-        self.timers.set(Timer::Speech, now + self.config.speech_timeout);
+        self.timers.after(Timer::Speech, now, self.config.speech_timeout);
     }
 
     pub(super) fn on_speech_sent(&mut self, now: Instant, id: UtteranceId) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::timer::Timer;
 use super::turn::Marks;
 use super::{BargeInPattern, Conversation, ConversationAction, ConversationEvent, Floor};
+use crate::limits::later;
 
 /// What the caller says while the agent has the floor.
 #[derive(Debug, Default)]
@@ -32,13 +33,13 @@ impl Conversation {
                 self.overlap.voice = Some((now.checked_sub(ago).unwrap_or(now), now));
                 if let Some(latest) = self.paused {
                     self.timers.stop(Timer::EndOfTurn);
-                    self.timers.set(Timer::Resume, latest.min(now + WORDLESS));
+                    self.timers.set(Timer::Resume, latest.min(later(now, WORDLESS)));
                 }
                 // At once, not by a timer: a burst of late audio may hold the end of this voice too.
                 if self.config.barge_in.min_speech.is_zero() {
                     self.on_long_voice(now);
                 } else {
-                    self.timers.set(Timer::BargeIn, now + self.config.barge_in.min_speech);
+                    self.timers.after(Timer::BargeIn, now, self.config.barge_in.min_speech);
                 }
             }
             Floor::Over => {}
@@ -56,8 +57,8 @@ impl Conversation {
                 if let (Some(latest), BargeInPattern::Pause { patience }) =
                     (self.paused, self.config.barge_in.pattern)
                 {
-                    self.timers.set(Timer::Resume, latest.min(last_word + patience));
-                    self.timers.set(Timer::EndOfTurn, last_word + self.config.end_of_turn);
+                    self.timers.set(Timer::Resume, latest.min(later(last_word, patience)));
+                    self.timers.after(Timer::EndOfTurn, last_word, self.config.end_of_turn);
                 }
             }
             Floor::Closing | Floor::Over => {}
@@ -91,7 +92,7 @@ impl Conversation {
     fn await_end_of_turn(&mut self, last_word: Instant) {
         self.timers.stop(Timer::Idle);
         self.marks.last_word(last_word);
-        self.timers.set(Timer::EndOfTurn, last_word + self.config.end_of_turn);
+        self.timers.after(Timer::EndOfTurn, last_word, self.config.end_of_turn);
     }
 
     /// The caller's voice `ended` while the agent had the floor.
@@ -113,7 +114,7 @@ impl Conversation {
     fn close_turn(&mut self, now: Instant) {
         self.floor = Floor::Closing;
         self.marks.turn_over(now);
-        self.timers.set(Timer::Transcript, now + self.config.transcript_timeout);
+        self.timers.after(Timer::Transcript, now, self.config.transcript_timeout);
     }
 
     pub(super) fn on_finalized(&mut self, now: Instant) {
@@ -151,9 +152,9 @@ impl Conversation {
         self.prompts_said = 0;
         self.marks.transcript(now);
         self.history.caller_said(&text);
-        self.timers.set(Timer::Reply, now + self.config.reply_timeout);
+        self.timers.after(Timer::Reply, now, self.config.reply_timeout);
         if let Some(filler) = &self.config.filler {
-            self.timers.set(Timer::Filler, now + filler.after);
+            self.timers.after(Timer::Filler, now, filler.after);
         }
         self.tell(ConversationEvent::CallerSaid { turn: self.turn, text });
         self.act(ConversationAction::Respond { turn: self.turn });
@@ -232,8 +233,8 @@ impl Conversation {
             return;
         }
         // However often the noise stops and starts again.
-        self.paused = Some(now + WORDLESS + patience);
-        self.timers.set(Timer::Resume, now + WORDLESS);
+        self.paused = Some(later(now + WORDLESS, patience));
+        self.timers.after(Timer::Resume, now, WORDLESS);
         self.expect_silence(now);
         self.act(ConversationAction::Pause { turn: self.turn });
         self.tell(ConversationEvent::Paused { turn: self.turn });
@@ -280,7 +281,7 @@ impl Conversation {
         if let Some(idle) = &self.config.idle
             && self.prompts_said < idle.prompts.len()
         {
-            self.timers.set(Timer::Idle, now + idle.after);
+            self.timers.after(Timer::Idle, now, idle.after);
         }
     }
 

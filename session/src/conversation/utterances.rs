@@ -82,7 +82,7 @@ impl Utterances {
 
     /// Audio made and not yet known to be heard.
     pub(super) fn unheard(&self) -> Duration {
-        self.made.iter().map(|utterance| utterance.made).sum()
+        self.made.iter().fold(Duration::ZERO, |sum, utterance| sum.saturating_add(utterance.made))
     }
 
     pub(super) fn all_heard(&self) -> bool {

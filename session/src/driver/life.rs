@@ -119,7 +119,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         match &mut self.source {
             Source::Given { .. } => return self.end_without_link(now),
             Source::Adopted { grace, .. } => {
-                self.timers.set(Timer::Adoption, now + *grace);
+                self.timers.after(Timer::Adoption, now, *grace);
                 self.notice = Some(SessionEvent::Unlinked { grace: *grace });
             }
             Source::Dialled(dialled) => dialled.on_lost(now, end),

@@ -65,7 +65,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         } else {
             self.close_sent = true;
             if self.timers.get(Timer::LinkClose).is_none() {
-                self.timers.set(Timer::LinkClose, now + self.limits.close);
+                self.timers.after(Timer::LinkClose, now, self.limits.close);
             }
         }
     }
@@ -91,7 +91,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
 
     pub(super) fn on_stall(&mut self, now: Instant) {
         if self.timers.get(Timer::Send).is_none() {
-            self.timers.set(Timer::Send, now + self.limits.send);
+            self.timers.after(Timer::Send, now, self.limits.send);
         }
     }
 

@@ -29,7 +29,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
             return false;
         }
         self.close_asked = true;
-        self.timers.set(Timer::Close, now + self.limits.close);
+        self.timers.after(Timer::Close, now, self.limits.close);
         let accepted = M::close_command().map(|command| self.machine.handle_command(now, command));
         if accepted != Some(Ok(())) {
             self.stage = Stage::Draining;
@@ -58,7 +58,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         drop(shared);
         self.source = Source::Given { first: None };
         self.timers.stop_all();
-        self.timers.set(Timer::LinkClose, now + self.limits.close);
+        self.timers.after(Timer::LinkClose, now, self.limits.close);
         self.stage = if self.link.is_some() { Stage::Parting { polite, code } } else { Stage::Done };
     }
 

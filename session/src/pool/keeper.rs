@@ -14,6 +14,7 @@ use voxline_protocol::Machine;
 
 use super::state::{Inner, Proof, State, Warm};
 use crate::driver::now;
+use crate::limits::later;
 use crate::{Delays, Session, SessionError, SessionEvent};
 
 /// Ends once the pool is closed and every session in its hands is gone.
@@ -92,7 +93,7 @@ impl<M: Machine> Keeper<M> {
         let inner = Arc::clone(&self.inner);
         let config = &inner.config;
         for mut opening in std::mem::take(&mut self.opening) {
-            let give_up = opening.begun + config.ready_limit;
+            let give_up = later(opening.begun, config.ready_limit);
             match fate(cx, &mut opening.session, config.is_ready) {
                 Fate::Spoke => {
                     state.opening -= 1;
@@ -132,7 +133,7 @@ impl<M: Machine> Keeper<M> {
             self.delays.reset();
         }
         self.failed_at = Some(now);
-        self.not_before = self.delays.next().map(|delay| now + delay.max(SHORTEST_PAUSE));
+        self.not_before = self.delays.next().map(|delay| later(now, delay.max(SHORTEST_PAUSE)));
     }
 
     fn watch_standby(
@@ -155,7 +156,7 @@ impl<M: Machine> Keeper<M> {
                 Fate::Dead(_) | Fate::Unchanged => {
                     debug!("a warm session died");
                     state.died += 1;
-                    if now < warm.born + config.session.retry.good_after {
+                    if now < later(warm.born, config.session.retry.good_after) {
                         self.on_failure(now);
                     } else {
                         self.delays.reset();
@@ -164,8 +165,8 @@ impl<M: Machine> Keeper<M> {
                     continue;
                 }
             }
-            let too_old = warm.born + config.max_age;
-            let too_idle = warm.idle_since + config.idle_limit;
+            let too_old = later(warm.born, config.max_age);
+            let too_idle = later(warm.idle_since, config.idle_limit);
             if too_old <= now || (too_idle <= now && retired < surplus) {
                 retired += 1;
                 self.dismiss(warm.session);
@@ -188,15 +189,15 @@ impl<M: Machine> Keeper<M> {
     fn ask_for_proof(&self, now: Instant, warm: &mut Warm<M>, wake_at: &mut Option<Instant>) -> bool {
         let Some(probe) = &self.inner.config.probe else { return false };
         match warm.proof {
-            Proof::AskedFor(since) if since + probe.limit <= now => return true,
-            Proof::AskedFor(since) => sooner(wake_at, since + probe.limit),
-            Proof::Given(at) if at + probe.every > now => sooner(wake_at, at + probe.every),
+            Proof::AskedFor(since) if later(since, probe.limit) <= now => return true,
+            Proof::AskedFor(since) => sooner(wake_at, later(since, probe.limit)),
+            Proof::Given(at) if later(at, probe.every) > now => sooner(wake_at, later(at, probe.every)),
             Proof::Given(_) | Proof::Needed => {
                 let (sender, _) = warm.session.halves();
                 // A full queue is as good a sign of death as silence.
                 let _ = sender.try_send((probe.command)());
                 warm.proof = Proof::AskedFor(now);
-                sooner(wake_at, now + probe.limit);
+                sooner(wake_at, later(now, probe.limit));
             }
         }
         false

@@ -12,6 +12,7 @@ use voxline_protocol::Machine;
 
 use super::{Lease, PoolConfig, PoolStatus};
 use crate::driver::now;
+use crate::limits::later;
 use crate::{Session, SessionError};
 
 pub(super) struct Inner<M: Machine> {
@@ -169,11 +170,11 @@ impl<M: Machine> Warm<M> {
     fn is_lendable(&self, config: &PoolConfig<M>, now: Instant) -> bool {
         let proved = match (self.proof, &config.probe) {
             // The margin covers the keeper's own lateness.
-            (Proof::Given(at), Some(probe)) => now <= at + probe.every + probe.limit,
+            (Proof::Given(at), Some(probe)) => now <= later(later(at, probe.every), probe.limit),
             (Proof::Given(_), None) => true,
             (Proof::Needed | Proof::AskedFor(_), _) => false,
         };
-        proved && now < self.born + config.max_age && self.is_alive()
+        proved && now < later(self.born, config.max_age) && self.is_alive()
     }
 }
 

@@ -308,7 +308,7 @@ impl<N: Net, R: Responder + Clone + 'static> PhoneAgent<N, R> {
     #[must_use]
     pub fn calls<T: Transport>(&self) -> PhoneCalls<T> {
         let conversation = &self.config.conversation;
-        let max_queued = conversation.speech_ahead + conversation.sentence_limit;
+        let max_queued = conversation.speech_ahead.saturating_add(conversation.sentence_limit);
         let mut session = SessionConfig::default();
         session.command_capacity = COMMANDS;
         PhoneCalls::new(PlivoConfig::default().with_max_queued(max_queued), session)
