@@ -72,6 +72,10 @@ impl Conversation {
 
     pub(super) fn on_final(&mut self, now: Instant, text: String) {
         self.partial.clear();
+        let held: usize = self.transcript.iter().map(String::len).sum();
+        if held + text.len() > MOST_WORDS {
+            return self.tell(ConversationEvent::WordsDropped { text });
+        }
         self.transcript.extend(Some(text).filter(|text| !text.trim().is_empty()));
         self.on_words(now);
     }
@@ -308,5 +312,7 @@ impl Conversation {
 
 /// A voice without a word for this long is a noise.
 const WORDLESS: Duration = Duration::from_secs(10);
+/// Bytes of what the caller says in one turn: about half an hour without a pause.
+const MOST_WORDS: usize = 32 * 1024;
 /// Back-channel words nearer than this to the end of an answer may be an answer to it.
 const LISTENING: Duration = Duration::from_secs(1);

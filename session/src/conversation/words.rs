@@ -351,6 +351,11 @@ pub enum ConversationEvent {
         /// How long was waited.
         limit: Duration,
     },
+    /// The caller said more than a turn holds, 32 KiB. These words are not answered.
+    WordsDropped {
+        /// The words.
+        text: String,
+    },
     /// A sentence could not be voiced to its end: its audio did not come in time, or did not end in time.
     SpeechFailed {
         /// Which turn.

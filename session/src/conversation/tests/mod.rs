@@ -260,6 +260,22 @@ fn a_noise_that_is_no_words_is_no_turn() {
 }
 
 #[test]
+fn a_recogniser_that_never_stops_is_not_listened_to_without_end() {
+    let mut talk = Talk::new(ConversationConfig::default());
+    talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO });
+    let words = "blah ".repeat(200);
+    for _ in 0..100 {
+        talk.input(ConversationInput::Final(words.clone()));
+    }
+    let dropped = ConversationEvent::WordsDropped { text: words.clone() };
+    assert_eq!(talk.events(), vec![dropped; 68], "32 of a thousand bytes are kept");
+    talk.input(ConversationInput::VoiceEnded { ago: Duration::ZERO }).pass(500);
+    talk.input(ConversationInput::Finalized);
+    let said = ConversationEvent::CallerSaid { turn: TurnId::new(1), text: vec![words; 32].join(" ") };
+    assert!(talk.events().contains(&said));
+}
+
+#[test]
 fn every_wait_ends() {
     let mut talk = Talk::new(ConversationConfig::default());
     talk.input(ConversationInput::VoiceStarted { ago: Duration::ZERO })

@@ -86,7 +86,8 @@ impl Model {
             | ConversationEvent::ReplyLate { .. }
             | ConversationEvent::Resumed { .. }
             | ConversationEvent::SpeechFailed { .. }
-            | ConversationEvent::TranscriptLate { .. } => {}
+            | ConversationEvent::TranscriptLate { .. }
+            | ConversationEvent::WordsDropped { .. } => {}
         }
     }
 
