@@ -29,13 +29,14 @@ use crate::speak::{Speaking, Spoken};
 
 /// Says it; true if all of it was confirmed.
 pub(crate) async fn run(args: &AvatarArgs) -> Result<bool, ToolError> {
-    let simulate = args.gateway.simulate;
-    let (rate, audio) = speech(args).await?;
-    let config = config(args, rate)?;
-    let tls = trusted(&args.gateway.trust)?;
     // Dropped at the end, and the service in it with it.
     let mut simulated = JoinSet::new();
-    let api = service(&args.service, simulate, &mut simulated).await?;
+    // First what costs nothing: a text's speech does.
+    avatar_id(&args.service, args.gateway.simulate)?;
+    let api = service(&args.service, args.gateway.simulate, &mut simulated).await?;
+    let tls = trusted(&args.gateway.trust)?;
+    let (rate, audio) = speech(args).await?;
+    let config = config(args, rate)?;
     let requester = HttpClient::new().with_tls(tls.clone());
     let dial = move |endpoint| WebSocketConnector::new(endpoint).with_tls(tls.clone());
     let opening = Avatar::open(requester, dial, api, config);

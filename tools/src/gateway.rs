@@ -121,9 +121,7 @@ fn explain(error: &SessionError) -> String {
         code = slng::codes::AUTH;
     }
     let remedy = match cause {
-        SessionError::Transport(TransportError::Tls { .. }) => {
-            "Check the certificate's name and dates; a private issuer is trusted by --ca FILE."
-        }
+        SessionError::Transport(TransportError::Tls { .. }) => "A private issuer is trusted by --ca FILE.",
         SessionError::Aborted | _ => codes::page(code).map_or("", |page| page.remedy),
     };
     format!("{code}: {}. {remedy}", chain(error)).trim_end().to_owned()
