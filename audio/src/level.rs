@@ -2,6 +2,14 @@
 //!
 //! Levels are linear, 1.0 being full scale; [`to_dbfs`] turns them into decibels. By that measure a full-scale
 //! sine has a peak of 0 dBFS and an RMS of −3 dBFS.
+//!
+//! ```
+//! use voxline_audio::level;
+//!
+//! let frame = [0.5, -0.5, 0.5, -0.5];
+//! assert_eq!(level::peak(&frame), 0.5);
+//! assert_eq!(level::to_dbfs(level::rms(&frame)).round(), -6.0);
+//! ```
 
 use crate::simd::{dot, widest};
 

@@ -21,12 +21,16 @@
 //! }
 //! ```
 //!
+//! `examples/receive_path.rs` goes on from here to voice activity and key signals; `examples/clean_wav.rs` takes the
+//! noise out of a file and levels it.
+//!
 //! | to | there is |
 //! |---|---|
 //! | name formats and frames | [`SampleRate`], [`Encoding`], [`AudioFormat`], [`FrameSpec`], [`Framer`] |
 //! | convert | [`pcm`], [`g711`], [`Resampler`], [`Transcoder`] |
 //! | measure | [`level`], [`LoudnessMeter`], [`TruePeak`], [`ClipMeter`], [`PowerSpectrum`] |
-//! | shape | [`Gain`], [`mix`], [`fade`], [`HighPass`], [`Limiter`], [`Normaliser`] |
+//! | judge | [`inspect`] what is said to be sound, [`PlaybackRate`] |
+//! | shape | [`Gain`], [`mix`], [`fade`], [`HighPass`], [`Limiter`], [`Normaliser`], [`NoiseReduction`] |
 //! | hear | [`VoiceDetector`], [`DtmfDetector`] |
 //! | make | [`DtmfGenerator`], [`ComfortNoise`] |
 //! | play on a clock | [`JitterBuffer`], [`Concealer`] |

@@ -1,4 +1,14 @@
 //! Adding streams, and keeping the sum inside full scale.
+//!
+//! ```
+//! use voxline_audio::{level, mix};
+//!
+//! // The sound of an office, 20 dB under what it is recorded at, behind an agent's voice.
+//! let (mut voice, office) = ([0.9_f32; 160], [0.5; 160]);
+//! mix::add_scaled(&mut voice, &office, level::from_dbfs(-20.0));
+//! mix::soft_limit(&mut voice);
+//! assert!(voice.iter().all(|sample| *sample < 1.0));
+//! ```
 
 use crate::simd::widest;
 

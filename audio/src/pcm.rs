@@ -1,6 +1,15 @@
 //! Conversions between wire bytes, `i16` at the edges, and `f32` inside.
 //!
 //! Full scale is 32,768: an `i16` maps to `f32` within −1.0 ..= 0.999_97 and back without a change of one bit.
+//!
+//! ```
+//! use voxline_audio::pcm;
+//!
+//! let (mut samples, mut floats) = ([0; 2], [0.0; 2]);
+//! pcm::le_bytes_to_i16(&[0x00, 0x40, 0x00, 0x80], &mut samples);
+//! pcm::i16_to_f32(&samples, &mut floats);
+//! assert_eq!(floats, [0.5, -1.0]);
+//! ```
 
 use crate::simd::widest;
 

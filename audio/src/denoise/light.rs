@@ -13,6 +13,16 @@ use crate::tame::tame;
 /// noise, which hides the tones such gains make where they come and go.
 ///
 /// Hum, hiss and fans go; other voices stay.
+///
+/// ```
+/// use voxline_audio::{Denoise, LightDenoiser, SampleRate};
+///
+/// let mut reducer = LightDenoiser::new(SampleRate::Hz16000);
+/// assert_eq!(reducer.latency(), 256); // 16 ms
+/// let mut frame = [0.01; 320];
+/// reducer.process(&mut frame);
+/// assert!(frame[..256].iter().all(|sample| sample.abs() < 1e-6), "the delay comes first");
+/// ```
 #[derive(Debug, Clone)]
 pub struct LightDenoiser {
     fft: Fft,

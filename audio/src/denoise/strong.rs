@@ -16,6 +16,16 @@ use crate::{Preset, Resampler, SampleRate};
 ///
 /// `process` allocates nothing on the thread that made it. On another thread the first step does, once for each thread:
 /// the crate keeps the plans and the scratch of its transforms by thread.
+///
+/// ```
+/// use voxline_audio::{Denoise, SampleRate, StrongDenoiser};
+///
+/// let mut reducer = StrongDenoiser::new(SampleRate::Hz8000);
+/// assert_eq!(reducer.latency(), 195); // 24 ms
+/// let mut frame = [0.01; 160];
+/// reducer.process(&mut frame);
+/// assert_eq!(frame[..80], [0.0; 80], "the delay comes first");
+/// ```
 #[derive(Debug)]
 pub struct StrongDenoiser {
     network: Rnnoise,

@@ -7,6 +7,16 @@
 //!
 //! Negative samples are inverted, not negated, as the recommendation's tables and ITU-T G.191's reference do;
 //! many implementations differ from them by one code on some hundred inputs.
+//!
+//! ```
+//! use voxline_audio::g711;
+//!
+//! let (mut codes, mut back) = ([0; 3], [0; 3]);
+//! g711::encode_mulaw(&[0, 1_000, -32_768], &mut codes);
+//! assert_eq!(codes, [0xFF, 0xCE, 0x00]);
+//! g711::decode_mulaw(&codes, &mut back);
+//! assert_eq!(back, [0, 988, -32_124]);
+//! ```
 
 mod decode;
 

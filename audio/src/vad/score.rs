@@ -11,6 +11,31 @@ use crate::slow_minimum::SlowMinimum;
 ///
 /// The seam between a detector's decision and where its scores come from: spectral statistics, a small network, or
 /// a model of your own.
+///
+/// ```
+/// use voxline_audio::{FrameSpec, SpeechScore, VoiceDetector, VoiceDetectorConfig, level};
+///
+/// /// Whatever is loud is a voice.
+/// #[derive(Debug)]
+/// struct Loudness;
+///
+/// impl SpeechScore for Loudness {
+///     fn hop(&self) -> usize {
+///         80 // 10 ms at 8 kHz
+///     }
+///
+///     fn score(&mut self, hop: &[f32]) -> f32 {
+///         if level::to_dbfs(level::rms(hop)) > -30.0 { 1.0 } else { 0.0 }
+///     }
+///
+///     fn reset(&mut self) {}
+/// }
+///
+/// let config = VoiceDetectorConfig::default(); // which asks for 80 ms of it
+/// let mut detector = VoiceDetector::with_source(FrameSpec::PHONE, config, Box::new(Loudness));
+/// let frames = (1..).find(|_| detector.process(&[0.2; 160]).is_speech());
+/// assert_eq!(frames, Some(4));
+/// ```
 pub trait SpeechScore: fmt::Debug + Send {
     /// Samples one score is made from, at the rate the source was built for; never 0.
     fn hop(&self) -> usize;
@@ -30,6 +55,14 @@ pub trait SpeechScore: fmt::Debug + Send {
 /// Per band, the likelihood ratio of speech against noise (J. Sohn et al., "A statistical model-based voice activity
 /// detection", 1999) over a noise floor tracked by minimum statistics. Works at every [`SampleRate`] on what lies
 /// between 200 Hz and 3.8 kHz, so it scores a call and a studio alike. One 10 ms hop costs one transform of 32 to 46 ms.
+///
+/// ```
+/// use voxline_audio::{SampleRate, SpectralScore, SpeechScore};
+///
+/// let mut score = SpectralScore::new(SampleRate::Hz16000);
+/// assert_eq!(score.hop(), 160);
+/// assert_eq!(score.score(&[0.0; 160]), 0.0);
+/// ```
 #[derive(Debug, Clone)]
 pub struct SpectralScore {
     hop: usize,
