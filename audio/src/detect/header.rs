@@ -33,8 +33,19 @@ pub enum Container {
 }
 
 impl Container {
-    /// What begins like this.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    /// What begins like `bytes`; `None` for what may be raw samples.
+    ///
+    /// The first bytes of a stream do, a kilobyte of them where an MP3 or AAC stream without a tag is to be found out.
+    ///
+    /// ```
+    /// use voxline_audio::Container;
+    ///
+    /// assert_eq!(Container::of(b"OggS\0\x02"), Some(Container::Ogg));
+    /// assert_eq!(Container::of(&[0xFF; 160]), None);
+    /// assert_eq!(Container::Ogg.name(), "an Ogg file");
+    /// ```
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
         let starts = |magic: &[u8]| bytes.starts_with(magic);
         if (starts(b"RIFF") || starts(b"RF64")) && bytes.get(8..12).is_none_or(|kind| kind == b"WAVE") {
             return Some(Self::Wav);
@@ -81,7 +92,7 @@ impl Container {
         };
         let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
         match first {
-            Some(b'{' | b'[') if is_text && head.len() >= 2 => Some(Self::Json),
+            Some(b'{' | b'[') if is_text && opens_json(head) => Some(Self::Json),
             Some(b'<') if is_text && head.len() >= FEWEST_LETTERS => Some(Self::Markup),
             Some(_) if is_text && head.len() >= FEWEST_LETTERS && has_words(head) => Some(Self::Text),
             _ => None,
@@ -89,7 +100,8 @@ impl Container {
     }
 
     /// Its name, as in "a WAV file".
-    pub(super) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Aac => "an AAC stream",
             Self::Aiff => "an AIFF file",
@@ -108,7 +120,8 @@ impl Container {
     }
 
     /// Whether it is words and no sound at all.
-    pub(super) const fn is_words(self) -> bool {
+    #[must_use]
+    pub const fn is_words(self) -> bool {
         matches!(self, Self::Json | Self::Markup | Self::Text)
     }
 }
@@ -162,6 +175,12 @@ fn is_printable(c: char) -> bool {
     !c.is_control() || c.is_ascii_whitespace()
 }
 
+/// Whether a brace or a bracket is followed by what JSON lets follow: two bytes of sound may be a brace and a letter.
+fn opens_json(head: &[u8]) -> bool {
+    let mut rest = head.iter().filter(|byte| !byte.is_ascii_whitespace()).skip(1);
+    matches!(rest.next(), Some(b'"' | b'{' | b'[' | b'}' | b']' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+}
+
 /// Letters and spaces as in language: sound that happens to be printable has few of either.
 fn has_words(head: &[u8]) -> bool {
     let letters = head.iter().filter(|b| b.is_ascii_alphabetic() || **b == b' ').count();
@@ -201,6 +220,7 @@ mod tests {
             (b"FORM\0\0\0\0AIFF", Container::Aiff),
             (b"{\"error\":\"invalid key\"}", Container::Json),
             (b"  [1, 2]", Container::Json),
+            (b"{\r\n}", Container::Json),
             ("{\"message\":\"ung\u{fc}ltig\"}".as_bytes(), Container::Json),
             (b"<html><body>502 Bad Gateway</body></html>", Container::Markup),
             (b"Too many requests, try again later.", Container::Text),
@@ -227,5 +247,6 @@ mod tests {
             );
         }
         assert_eq!(Container::of(&[]), None);
+        assert_eq!(Container::of(b"{z"), None);
     }
 }
