@@ -127,9 +127,13 @@ impl Control {
     }
 
     pub(crate) fn give(&self, order: Order) {
-        if self.order() <= Order::Stall || order > self.order() {
-            self.order.store(order as u8, Ordering::Release);
+        let current = self.order();
+        // An order that changes nothing wakes nobody: a link that gives itself its due one at every poll would
+        // have itself polled for ever.
+        if order == current || (current > Order::Stall && order < current) {
+            return;
         }
+        self.order.store(order as u8, Ordering::Release);
         self.reader.wake();
         self.writer.wake();
     }

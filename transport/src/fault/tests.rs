@@ -54,6 +54,18 @@ async fn a_black_hole_takes_everything_and_gives_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_planned_black_hole_opens_at_its_age_and_nobody_is_told() {
+    let (mut near, mut far, _handle) = faulty(FaultPlan::new(1).with_black_hole(SECOND * 3..=SECOND * 3));
+    far.send(text(1)).await.unwrap();
+    assert!(matches!(near.next().await, Some(Ok(Incoming::Text(_)))));
+    tokio::time::sleep(SECOND * 3).await;
+    near.send(text(2)).await.unwrap();
+    far.send(text(3)).await.unwrap();
+    assert!(tokio::time::timeout(SECOND * 1000, near.next()).await.is_err());
+    assert!(far.next().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cut_by_hand_wakes_whoever_waits() {
     let (mut near, _far, handle) = faulty(FaultPlan::new(1));
     assert_eq!(handle.open_links(), 1);
