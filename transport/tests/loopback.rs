@@ -136,6 +136,7 @@ async fn the_request_is_seen_before_it_is_answered() {
     let server = async {
         let exchange = listener.accept().await.unwrap();
         assert!(exchange.is_upgrade());
+        assert!(exchange.peer_address().ip().is_loopback());
         let request = exchange.request();
         assert_eq!(request.uri().path(), "/stream");
         assert_eq!(request.uri().query(), Some("call=17&token=a"));

@@ -354,6 +354,15 @@ mod tests {
         }
     }
 
+    /// A call that hangs up after its stream is what nobody asks for by mistake.
+    #[test]
+    fn a_two_way_stream_holds_the_call_unless_told_otherwise() {
+        let xml = StreamXml::two_way("wss://a.example/s").unwrap();
+        assert!(xml.to_string().contains(r#"bidirectional="true""#));
+        assert!(xml.to_string().contains(r#"keepCallAlive="true""#));
+        assert!(xml.with_keep_call_alive(false).to_string().contains(r#"keepCallAlive="false""#));
+    }
+
     #[test]
     fn every_attribute_is_written_and_escaped() {
         let xml = StreamXml::listening("wss://a.example/s?a=1&b=<2>", StreamTracks::Both)

@@ -134,12 +134,6 @@ impl PlivoCaller {
         self.playback.queued()
     }
 
-    /// Caller audio that the microphone has not spoken yet.
-    #[must_use]
-    pub fn unspoken(&self) -> Duration {
-        self.config.format.duration_of(self.microphone.len())
-    }
-
     fn speak(&mut self, audio: &Bytes) -> Result<(), CommandError> {
         if !audio.len().is_multiple_of(self.config.format.encoding.bytes_per_sample()) {
             return Err(CommandError::PartialSample { got: audio.len() });
