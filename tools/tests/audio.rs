@@ -27,6 +27,7 @@ fn a_good_recording_is_told_to_be_one_and_drawn() {
     assert!((-40.0..-10.0).contains(&report["loudness_lufs"].as_f64().unwrap()), "{report}");
     assert!((0.3..1.0).contains(&report["voice_share"].as_f64().unwrap()), "{report}");
     assert_eq!(report["verdicts"][0]["usable"].as_bool(), Some(true), "{report}");
+    assert_eq!(report["verdicts"][0]["finding"].as_str(), Some("fine"), "{report}");
     assert!(fs::read_to_string(plot).unwrap().ends_with("</svg>\n"));
     assert_eq!(folder.names(), ["speech.svg"]);
 }
@@ -38,13 +39,24 @@ fn what_is_the_matter_with_a_file_is_said_in_one_line_and_by_the_exit_code() {
     let mut odd_rate = good.clone();
     odd_rate[24..32].copy_from_slice(&[0x11, 0x2B, 0, 0, 0x22, 0x56, 0, 0]); // 11,025 Hz
     let headless = &good[44..];
+    let mut promises_little = good.clone();
+    promises_little[40..44].copy_from_slice(&32_000_u32.to_le_bytes()); // one second
     for (name, bytes, arguments, code, words) in [
         ("0 bytes", &b""[..], &[][..], 1, "the file is empty"),
         ("0 bytes, raw", b"", &["--raw-format", "mulaw:8000"], 1, "not a single sample"),
         ("half a header", &good[..30], &[], 1, "ends inside its WAV header, after 30 bytes"),
         ("no header", headless, &[], 1, "--raw-format"),
         ("a rate of its own", &odd_rate, &[], 1, "11025 Hz is not supported; use 8000, 16000"),
-        ("cut", &good[..good.len() / 2], &[], 1, "s its header promises"),
+        ("cut", &good[..good.len() / 2], &[], 1, "bytes before the"),
+        (
+            "a length that is too small",
+            &promises_little,
+            &[],
+            1,
+            "goes on after the 1.00 s its header promises",
+        ),
+        ("an error saved as sound", b"{\"error\":\"quota\"}", &[], 1, "this is a JSON document, not sound"),
+        ("another format", b"OggS\0\x02\0\0", &[], 1, "this is an Ogg file: decode it into a WAV file first"),
         ("linear as µ-law", headless, &["--raw-format", "mulaw:8000"], 1, "sounds like 16-bit linear"),
         ("a JSON body", b"{\"error\":\"quota\"}", &["--raw-format", "linear16:16000"], 1, "JSON"),
         ("no such format", headless, &["--raw-format", "mp3:8000"], 2, "linear16, mulaw or alaw"),
@@ -70,6 +82,23 @@ fn what_is_the_matter_with_a_file_is_said_in_one_line_and_by_the_exit_code() {
         assert!(text.contains(words), "{name}: {text}");
         assert_eq!(output.status.code(), Some(code), "{name}: {text}");
     }
+}
+
+#[test]
+fn a_wrong_rate_is_named_for_people_and_for_programs() {
+    let headless = &fs::read(SPEECH).unwrap()[44..];
+    let folder = Folder::new("rate");
+    let path = folder.path("speech.raw");
+    fs::write(&path, headless).unwrap();
+    let arguments = ["audio", "inspect", path.to_str().unwrap(), "--raw-format", "linear16:24000"];
+    let people = voxline(&arguments);
+    let text = String::from_utf8(people.stdout).unwrap();
+    assert!(text.contains("factor of about 1.5: it sounds right at 16000 Hz"), "{text}");
+    assert_eq!(people.status.code(), Some(1));
+    let programs = voxline(&[&arguments[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&programs.stdout).unwrap();
+    assert_eq!(report["verdicts"][0]["finding"], "wrong-rate", "{report}");
+    assert_eq!(report["verdicts"][0]["likely_hz"], 16_000, "{report}");
 }
 
 #[test]

@@ -200,6 +200,19 @@ impl<R> WavReader<R> {
         self.frames_read
     }
 
+    /// Whether something goes on after the sound the header promised that is no chunk: the header may promise too little,
+    /// as it does where sound was added to a file behind its back. False before the end.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let WavLength::Bytes(length) = self.header.length else {
+            return false;
+        };
+        // Less than a sample frame of what was promised may be left, and an odd length is padded.
+        let rest = usize::try_from(self.left).unwrap_or(usize::MAX).saturating_add((length & 1) as usize);
+        let next = self.buffer[..self.buffered].get(rest..).and_then(|next| next.first_chunk());
+        self.ended && next.is_some_and(|next| !begins_chunk(next))
+    }
+
     /// Bytes of sound the header promised and the input did not have; 0 before the end, and where it did not say.
     #[must_use]
     pub const fn missing_bytes(&self) -> u64 {
@@ -208,6 +221,11 @@ impl<R> WavReader<R> {
             WavLength::Bytes(_) | WavLength::Unknown => 0,
         }
     }
+}
+
+/// Whether `bytes` could be the head of a chunk, or the zeros a program fills up with: sound hardly ever has four letters.
+fn begins_chunk(bytes: &[u8; 8]) -> bool {
+    *bytes == [0; 8] || bytes[..4].iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 fn decode(encoding: WavEncoding, bytes: &[u8], samples: &mut [i16]) {
@@ -298,6 +316,27 @@ mod tests {
             let (got, left) = read_all(&linear16(1, promised, &samples), 64);
             assert_eq!((got.len(), left), (expected, missing), "promised {promised}");
             assert_eq!(got, samples[..expected]);
+        }
+    }
+
+    #[test]
+    fn sound_beyond_a_promise_that_is_too_small_is_noticed_and_chunks_and_zeros_are_none() {
+        let samples: Vec<i16> = (1..=100).map(|n| n * 300).collect();
+        for (name, promised, after, expected) in [
+            ("sound", 100, &b""[..], true),
+            ("a chunk", 200, b"LIST\x04\0\0\0abcd", false),
+            ("zeros", 200, &[0; 64], false),
+            ("nothing", 200, b"", false),
+            ("no length", 0, b"", false),
+            ("padding and a chunk", 199, b"LIST\x04\0\0\0abcd", false),
+        ] {
+            let mut file = linear16(1, promised, &samples);
+            file.extend_from_slice(after);
+            let mut reader = WavReader::new(&file[..]).unwrap();
+            assert!(!reader.goes_on(), "{name}: before the end");
+            let mut out = [0; 16];
+            while reader.read_i16(&mut out).unwrap() > 0 {}
+            assert_eq!(reader.goes_on(), expected, "{name}");
         }
     }
 

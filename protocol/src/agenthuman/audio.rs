@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use voxline_audio::{AudioFormat, SampleRate};
+use voxline_audio::{AudioFormat, Container, SampleRate};
 
 use super::{Refusal, VendorError};
 
@@ -129,8 +129,8 @@ impl PcmSpec {
 /// Checks one run of raw audio as it is handed over; `begins` at the first one of an utterance.
 ///
 /// # Errors
-/// It is empty, ends in the middle of a sample, is larger than any message may be, or begins with
-/// the header of an audio file.
+/// It is empty, ends in the middle of a sample, or begins with the header of an audio file or with words, a JSON
+/// error for example.
 pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
     if audio.is_empty() {
         return Err(Refusal::new(
@@ -139,9 +139,16 @@ pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
             "give at least one sample, or finish the utterance",
         ));
     }
-    if begins && let Some(container) = container(audio) {
-        let seen = format!("audio that begins with {container}");
-        return Err(refuse(seen, "strip the header and give the raw samples alone"));
+    if begins && let Some(container) = Container::of(audio) {
+        let seen = format!("audio that begins like {}", container.name());
+        let remedy = if container.is_words() {
+            "read it, it may say what is wrong"
+        } else if container == Container::Wav {
+            "strip the header and give the raw samples alone"
+        } else {
+            "decode it and give the raw samples"
+        };
+        return Err(refuse(seen, remedy));
     }
     if !audio.len().is_multiple_of(2) {
         let seen = format!("audio of {} bytes, an odd number", audio.len());
@@ -150,23 +157,9 @@ pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Names the file format whose header these bytes begin with.
-pub(super) fn container(audio: &[u8]) -> Option<&'static str> {
-    CONTAINERS.iter().find(|(magic, _)| audio.starts_with(magic)).map(|(_, name)| *name)
-}
-
 fn refuse(seen: String, remedy: &'static str) -> Refusal {
     Refusal::new(VendorError::AudioProcessingFailed { detail: seen.clone() }, seen, remedy)
 }
-
-const CONTAINERS: [(&[u8], &str); 6] = [
-    (b"RIFF", "a WAV header"),
-    (b"RF64", "a WAV header"),
-    (b"fLaC", "a FLAC header"),
-    (b"OggS", "an Ogg header"),
-    (b"ID3", "an MP3 tag"),
-    (b"FORM", "an AIFF header"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -191,9 +184,16 @@ mod tests {
     #[test]
     fn bytes_that_are_no_samples_are_refused() {
         assert_eq!(check_speech(&[], true).unwrap_err().error, VendorError::NoAudioData);
-        for (name, audio) in [("wav", &b"RIFF\0\0\0\0WAVE"[..]), ("ogg", b"OggS"), ("odd", &[0; 641])] {
-            let error = check_speech(audio, true).unwrap_err().error;
-            assert!(matches!(error, VendorError::AudioProcessingFailed { .. }), "{name}");
+        for (audio, seen) in [
+            (&b"RIFF\0\0\0\0WAVE"[..], "a WAV file"),
+            (b"OggS", "an Ogg file"),
+            (b"ID3\x04\0\0", "an MP3 stream"),
+            (b"{\"error\":\"quota exceeded\"}", "a JSON document"),
+            (&[0; 641], "641 bytes"),
+        ] {
+            let refusal = check_speech(audio, true).unwrap_err();
+            assert!(matches!(refusal.error, VendorError::AudioProcessingFailed { .. }), "{seen}");
+            assert!(refusal.to_string().contains(seen), "{refusal} does not say {seen}");
         }
         // In the middle of an utterance the four letters are a sound like any other.
         assert_eq!(check_speech(b"RIFF", false), Ok(()));

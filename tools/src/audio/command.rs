@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressBarIter, ProgressStyle};
-use voxline_audio::{AudioFormat, Encoding, NoiseReduction, WavError, WavWriter};
+use voxline_audio::{AudioFormat, Container, Encoding, NoiseReduction, WavError, WavWriter};
 
-use super::{AudioError, Conversion, Plot, Report, Source};
+use super::{AudioError, Conversion, Plot, Report, Source, Statement};
 use crate::cli::{AudioCommand, ConvertArgs, InspectArgs};
 use crate::error::{ToolError, chain};
 use crate::output;
@@ -78,11 +78,8 @@ fn convert(args: &ConvertArgs) -> Result<(), ToolError> {
     let mut sink = Sink::create(&args.output, to, is_wav).map_err(|error| failed(&args.output, &error))?;
     conversion.run(&mut source, gain, |block| sink.write(block)).map_err(of_input)?;
     let written = sink.finish().map_err(|error| failed(&args.output, &error))?;
-    if source.broken_promise().is_some() {
-        output::note(format_args!(
-            "{}: ends before its header says; all there is was used",
-            args.input.display()
-        ));
+    if let Some(broken) = source.broken_promise() {
+        output::note(format_args!("{}: {}", args.input.display(), Statement::from(broken).text));
     }
     let seconds = to.rate.duration_of(written).as_secs_f64();
     output::result(format_args!("{}: {to}, {seconds:.2} s", args.output.display()));
@@ -106,13 +103,33 @@ fn open(
     match raw {
         Some(format) => Ok(Source::raw(file, format)),
         None => Source::wav(file).map_err(|error| match error {
-            AudioError::Wav(error @ WavError::NotWav { .. }) => ToolError::Failed(format!(
-                "{}: {error}; say what samples without a header are, as in --raw-format mulaw:8000",
-                path.display()
-            )),
+            AudioError::Wav(error @ WavError::NotWav { .. }) => {
+                let path_and = |text| ToolError::Failed(format!("{}: {text}", path.display()));
+                path_and(match container_of(path) {
+                    Some(words) if words.is_words() => {
+                        format!("this is {}, not sound: read it, it may say what went wrong", words.name())
+                    }
+                    Some(other) => {
+                        format!(
+                            "this is {}: decode it into a WAV file first, as ffmpeg and sox do",
+                            other.name()
+                        )
+                    }
+                    None => format!(
+                        "{error}; say what samples without a header are, as in --raw-format mulaw:8000"
+                    ),
+                })
+            }
             AudioError::Empty | AudioError::Io(_) | AudioError::Wav(_) => of_file(error),
         }),
     }
+}
+
+/// What a file is that is no WAV file, if its beginning tells.
+fn container_of(path: &Path) -> Option<Container> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    Container::of(&head)
 }
 
 /// Where converted samples go: a file that takes its name once it is whole.
@@ -202,3 +219,6 @@ fn has_extension(path: &Path, accepted: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| accepted.iter().any(|one| extension.eq_ignore_ascii_case(one)))
 }
+
+/// What is looked at of a file that is no WAV file: two frames of MP3 at the least.
+const HEAD_BYTES: u64 = 4_096;

@@ -1,16 +1,15 @@
 //! `voxline audio inspect`: what a file is, how loud, how much of it is voice, and what is the matter with it.
 
 use std::io::Read;
-use std::time::Duration;
 
 use serde::Serialize;
 use voxline_audio::{
-    AudioFormat, ClipMeter, FrameDuration, FrameSpec, LoudnessMeter, TruePeak, VoiceDetector,
-    VoiceDetectorConfig, level, pcm,
+    AudioFormat, ClipMeter, Finding, FrameDuration, FrameSpec, LoudnessMeter, TruePeak, Verdict,
+    VoiceDetector, VoiceDetectorConfig, level, pcm,
 };
 
 use super::plot::Plot;
-use super::source::{AudioError, Source};
+use super::source::{AudioError, BrokenPromise, Source};
 
 /// What was found in a file.
 #[non_exhaustive]
@@ -50,12 +49,17 @@ pub struct Report {
 #[non_exhaustive]
 #[derive(Debug, Clone, Serialize)]
 pub struct Statement {
+    /// A word for programs: that of [`Finding::code`], `truncated` or `goes-on`.
+    pub finding: &'static str,
     /// A sentence.
     pub text: String,
     /// From 0, a guess, to 1, certain.
     pub confidence: f32,
     /// Whether the file can be used as what it is said to be.
     pub usable: bool,
+    /// The rate at which the voice sounds right, where it is another or may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likely_hz: Option<u32>,
 }
 
 impl Report {
@@ -176,15 +180,8 @@ impl Meters {
 
     fn into_report<R>(self, source: &Source<R>) -> Report {
         let found = self.format.rate.duration_of(self.samples);
-        let mut verdicts: Vec<_> =
-            source.broken_promise().map(|promised| truncated(promised, found)).into_iter().collect();
-        verdicts.extend(voxline_audio::inspect(&self.head.bytes, self.format).iter().map(|verdict| {
-            Statement {
-                text: verdict.to_string(),
-                confidence: verdict.confidence,
-                usable: verdict.finding.is_usable(),
-            }
-        }));
+        let mut verdicts: Vec<_> = source.broken_promise().map(Statement::from).into_iter().collect();
+        verdicts.extend(voxline_audio::inspect(&self.head.bytes, self.format).iter().map(Statement::from));
         let (count, clips) = (self.samples as f64, self.clips.report());
         Report {
             container: source.container(),
@@ -205,14 +202,45 @@ impl Meters {
     }
 }
 
-fn truncated(promised: Duration, found: Duration) -> Statement {
-    let (found, promised) = (found.as_secs_f64(), promised.as_secs_f64());
-    Statement {
-        text: format!(
-            "the file ends after {found:.2} s of the {promised:.2} s its header promises: copy it again"
-        ),
-        confidence: 1.0,
-        usable: false,
+impl From<&Verdict> for Statement {
+    fn from(verdict: &Verdict) -> Self {
+        let likely_hz = if let Finding::WrongRate { likely: rate } | Finding::RateUnsure { perhaps: rate } =
+            verdict.finding
+        {
+            Some(rate.hz())
+        } else {
+            None
+        };
+        Self {
+            finding: verdict.finding.code(),
+            text: verdict.to_string(),
+            confidence: verdict.confidence,
+            usable: verdict.finding.is_usable(),
+            likely_hz,
+        }
+    }
+}
+
+impl From<BrokenPromise> for Statement {
+    fn from(broken: BrokenPromise) -> Self {
+        let (finding, text) = match broken {
+            BrokenPromise::TooLittle { promised, bytes } => {
+                let promised = promised.as_secs_f64();
+                let text = format!(
+                    "the file ends {bytes} bytes before the {promised:.2} s its header promises: copy it again"
+                );
+                ("truncated", text)
+            }
+            BrokenPromise::TooMuch { promised } => {
+                let promised = promised.as_secs_f64();
+                let text = format!(
+                    "the file goes on after the {promised:.2} s its header promises, and the rest was left out: mend the \
+                     header if that is sound"
+                );
+                ("goes-on", text)
+            }
+        };
+        Self { finding, text, confidence: 1.0, usable: false, likely_hz: None }
     }
 }
 

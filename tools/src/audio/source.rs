@@ -123,15 +123,26 @@ impl<R> Source<R> {
         }
     }
 
-    /// How long the sound is by its header, once it turned out not to be.
-    pub(super) fn broken_promise(&self) -> Option<Duration> {
-        match &self.input {
-            Input::Wav { reader, .. } if reader.missing_bytes() > 0 => {
-                Some(reader.format().duration_of(reader.promised_frames()?))
-            }
-            Input::Raw { .. } | Input::Wav { .. } => None,
+    /// How the header's length turned out to be wrong, once the sound is over.
+    pub(super) fn broken_promise(&self) -> Option<BrokenPromise> {
+        let Input::Wav { reader, .. } = &self.input else {
+            return None;
+        };
+        let promised = reader.format().duration_of(reader.promised_frames()?);
+        match reader.missing_bytes() {
+            0 => reader.goes_on().then_some(BrokenPromise::TooMuch { promised }),
+            bytes => Some(BrokenPromise::TooLittle { promised, bytes }),
         }
     }
+}
+
+/// How a file differs from its header.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BrokenPromise {
+    /// It ends `bytes` before.
+    TooLittle { promised: Duration, bytes: u64 },
+    /// Something that is no chunk follows.
+    TooMuch { promised: Duration },
 }
 
 /// Why sound cannot be read, measured or converted.

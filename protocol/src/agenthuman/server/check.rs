@@ -5,11 +5,12 @@ use std::time::Instant;
 use base64_simd::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::Value;
+use voxline_audio::Container;
 
 use super::{HostedSession, HostedStatus};
 use crate::Secret;
 use crate::agenthuman::wire::{InitConfig, InitMessage, SpeakMessage};
-use crate::agenthuman::{Revision, RoomAccess, RoomPlatform, VendorError, VideoSize, audio};
+use crate::agenthuman::{Revision, RoomAccess, RoomPlatform, VendorError, VideoSize};
 
 /// What a good `session.init` asked for.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ pub(super) fn check_speech(message: &SpeakMessage<'_>) -> Result<(Bytes, u32), V
             .filter(|hz| RATES.contains(hz))
             .ok_or_else(|| failed("unsupported sample_rate"))?,
     };
-    if audio::container(&audio).is_some() {
+    if Container::of(&audio).is_some_and(|container| !container.is_words()) {
         return Err(failed("file header where samples are due"));
     }
     if !audio.len().is_multiple_of(2) {
