@@ -47,7 +47,7 @@ pub use transcribe::{Heard, Transcribing};
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Audio(command) => audio::run(&command),
+        Command::Audio(command) => block_on(audio::run(command)),
         Command::Codes(args) => codes::run(&args),
         Command::Avatar(args) => block_on(avatar::run(&args)),
         Command::Demo(args) => demo::run(&args),

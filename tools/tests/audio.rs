@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -160,6 +160,31 @@ fn a_refused_conversion_leaves_no_file() {
         assert!(text.contains(words) && output.status.code() == Some(code), "{text}");
         assert!(folder.names().is_empty(), "{:?}", folder.names());
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_conversion_leaves_no_file() {
+    let folder = Folder::new("interrupted");
+    let (endless, out) = (folder.path("endless.ulaw"), folder.path("out.wav"));
+    assert!(Command::new("mkfifo").arg(&endless).status().unwrap().success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_voxline"))
+        .args(["audio", "convert", endless.to_str().unwrap(), out.to_str().unwrap()])
+        .args(["--raw-format", "mulaw:8000", "--rate", "16000"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut sound = fs::OpenOptions::new().write(true).open(&endless).unwrap();
+    // More than a pipe holds: some of it has been read and what comes of it begun.
+    sound.write_all(&vec![0x55; 1_000_000]).unwrap();
+    assert!(folder.names().contains(&"out.wav.part".to_owned()), "{:?}", folder.names());
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    while sound.write_all(&[0x55; 1_000]).is_ok() {}
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("endless.ulaw: interrupted"), "{said}");
+    assert_eq!(folder.names(), ["endless.ulaw"]);
 }
 
 #[test]

@@ -2,33 +2,69 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressBarIter, ProgressStyle};
+use tokio::task::spawn_blocking;
 use voxline_audio::{AudioFormat, Container, Encoding, NoiseReduction, WavError, WavWriter};
 
 use super::{AudioError, Conversion, Plot, Report, Source, Statement};
 use crate::cli::{AudioCommand, ConvertArgs, InspectArgs};
 use crate::error::{ToolError, chain};
 use crate::output;
+use crate::run::interrupted;
 
 /// Runs `voxline audio …`. True if the file is what it is said to be, and for every conversion that worked.
-pub(crate) fn run(command: &AudioCommand) -> Result<bool, ToolError> {
-    match command {
-        AudioCommand::Convert(args) => convert(args).map(|()| true),
-        AudioCommand::Inspect(args) => inspect(args),
+///
+/// An interrupted command ends at its next read, and leaves nothing that it had begun.
+pub(crate) async fn run(command: AudioCommand) -> Result<bool, ToolError> {
+    let interrupted = interrupted();
+    let stop = Stop::default();
+    let mut work = spawn_blocking({
+        let stop = stop.clone();
+        move || match command {
+            AudioCommand::Convert(args) => convert(&args, &stop).map(|()| true),
+            AudioCommand::Inspect(args) => inspect(&args, &stop),
+        }
+    });
+    let done = tokio::select! {
+        done = &mut work => done,
+        () = interrupted => {
+            stop.0.store(true, Ordering::Relaxed);
+            work.await
+        }
+    };
+    done.map_err(|error| ToolError::failed("the work was broken off", &error))?
+}
+
+/// Set once the command is interrupted.
+#[derive(Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+/// A file that cannot be read on once the command is interrupted.
+struct Interruptible {
+    file: File,
+    stop: Stop,
+}
+
+impl Read for Interruptible {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        if self.stop.0.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(read) }
     }
 }
 
-fn inspect(args: &InspectArgs) -> Result<bool, ToolError> {
+fn inspect(args: &InspectArgs, stop: &Stop) -> Result<bool, ToolError> {
     if let Some(plot) = &args.plot
         && !has_extension(plot, &["svg"])
     {
         return Err(ToolError::Usage(format!("{}: a plot is an SVG file, name it FILE.svg", plot.display())));
     }
     let of_file = |error: AudioError| failed(&args.file, &error);
-    let mut source = open(&args.file, args.raw_format, "listening")?;
+    let mut source = open(&args.file, args.raw_format, "listening", stop)?;
     let mut plot = args.plot.as_ref().map(|_| Plot::new(source.format().rate));
     let report = Report::of(&mut source, plot.as_mut()).map_err(of_file)?;
     if let (Some(plot), Some(path)) = (plot, &args.plot) {
@@ -47,7 +83,7 @@ fn inspect(args: &InspectArgs) -> Result<bool, ToolError> {
     Ok(report.is_usable())
 }
 
-fn convert(args: &ConvertArgs) -> Result<(), ToolError> {
+fn convert(args: &ConvertArgs, stop: &Stop) -> Result<(), ToolError> {
     let is_wav = has_extension(&args.output, &["wav"]);
     if !is_wav && !has_extension(&args.output, &["raw", "pcm", "ulaw", "alaw"]) {
         return Err(ToolError::Usage(format!(
@@ -56,7 +92,7 @@ fn convert(args: &ConvertArgs) -> Result<(), ToolError> {
         )));
     }
     let of_input = |error: AudioError| failed(&args.input, &error);
-    let mut source = open(&args.input, args.raw_format, "converting")?;
+    let mut source = open(&args.input, args.raw_format, "converting", stop)?;
     if source.channels() > 1 {
         output::note(format_args!("{}: both channels are mixed down to one", args.input.display()));
     }
@@ -65,7 +101,7 @@ fn convert(args: &ConvertArgs) -> Result<(), ToolError> {
     let conversion = Conversion::new(to.rate, noise_reduction);
 
     let gain = if args.normalise {
-        let mut first = open(&args.input, args.raw_format, "measuring")?;
+        let mut first = open(&args.input, args.raw_format, "measuring", stop)?;
         let gain = conversion.measure(&mut first).map_err(of_input)?;
         match gain {
             Some(gain) => output::note(format_args!("level: {:+.1} dB", gain.db)),
@@ -91,7 +127,8 @@ fn open(
     path: &Path,
     raw: Option<AudioFormat>,
     doing: &'static str,
-) -> Result<Source<ProgressBarIter<File>>, ToolError> {
+    stop: &Stop,
+) -> Result<Source<ProgressBarIter<Interruptible>>, ToolError> {
     let of_file = |error: AudioError| failed(path, &error);
     let file = File::open(path).map_err(AudioError::from).map_err(of_file)?;
     let bytes = file.metadata().map_err(AudioError::from).map_err(of_file)?.len();
@@ -99,7 +136,7 @@ fn open(
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %  {eta} left") {
         bar.set_style(style);
     }
-    let file = bar.wrap_read(file);
+    let file = bar.wrap_read(Interruptible { file, stop: stop.clone() });
     match raw {
         Some(format) => Ok(Source::raw(file, format)),
         None => Source::wav(file).map_err(|error| match error {
