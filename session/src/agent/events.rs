@@ -80,6 +80,9 @@ impl<R: Responder> Agent<R> {
 
     /// A first link, another one, or the same call in another format: then all that was played is over.
     fn on_started(&mut self, info: StreamInfo) {
+        if self.phone_format.is_none() {
+            self.input(ConversationInput::PickedUp);
+        }
         if self.phone_format != Some(info.format) {
             self.flush_voice();
             let recogniser = AudioFormat::linear16(self.config.hearing);

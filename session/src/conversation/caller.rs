@@ -19,6 +19,12 @@ pub(super) struct Overlap {
 }
 
 impl Conversation {
+    pub(super) fn on_picked_up(&mut self, now: Instant) {
+        if self.floor == Floor::Caller && !self.caller_speaking && self.said().is_empty() {
+            self.watch_silence(now);
+        }
+    }
+
     pub(super) fn on_voice_started(&mut self, now: Instant, ago: Duration) {
         self.caller_speaking = true;
         self.timers.stop(Timer::Idle);
@@ -282,6 +288,11 @@ impl Conversation {
             None => return self.await_end_of_turn(now),
         }
         self.marks = Marks::default();
+        self.watch_silence(now);
+    }
+
+    /// Asks after a while whether the caller is there.
+    fn watch_silence(&mut self, now: Instant) {
         if let Some(idle) = &self.config.idle
             && self.prompts_said < idle.prompts.len()
         {

@@ -126,6 +126,7 @@ impl Conversation {
     pub fn handle_input(&mut self, now: Instant, input: ConversationInput) {
         match input {
             _ if self.floor == Floor::Over => {}
+            ConversationInput::PickedUp => self.on_picked_up(now),
             ConversationInput::VoiceStarted { ago } => self.on_voice_started(now, ago),
             ConversationInput::VoiceEnded { ago } => self.on_voice_ended(now, ago),
             ConversationInput::Partial(text) => self.on_partial(now, text),

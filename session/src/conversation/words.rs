@@ -83,8 +83,8 @@ impl ConversationConfig {
         Self { barge_in, ..self }
     }
 
-    /// Asks whether the caller is there: `prompts`, one after each silence of `after`, until the caller speaks or they
-    /// are all said (N04).
+    /// Asks whether the caller is there: `prompts`, one after each silence of `after`, from the moment the caller is on
+    /// the line, until the caller speaks or they are all said (N04).
     #[must_use]
     pub fn with_idle_prompts(
         self,
@@ -149,6 +149,8 @@ impl Say {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum ConversationInput {
+    /// The caller is on the line. Who says nothing from here on is asked, as after any other silence.
+    PickedUp,
     /// The caller began to speak, `ago` before now: detectors need a while to be sure.
     VoiceStarted {
         /// How long ago the first speech was.

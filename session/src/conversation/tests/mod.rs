@@ -324,6 +324,24 @@ fn a_caller_who_says_nothing_is_asked_as_often_as_there_are_prompts() {
 }
 
 #[test]
+fn a_caller_who_never_says_a_word_is_asked_too_and_one_who_speaks_is_not() {
+    let config = ConversationConfig::default().with_idle_prompts(Duration::from_secs(8), ["Hello?"]);
+    let mut silent = Talk::new(config.clone());
+    assert_eq!(silent.input(ConversationInput::PickedUp).pass(7_999).spoken(), []);
+    assert_eq!(silent.pass(1).spoken()[0].1, "Hello?");
+
+    let mut talks = Talk::new(config.clone());
+    talks.input(ConversationInput::VoiceStarted { ago: Duration::ZERO });
+    assert_eq!(talks.input(ConversationInput::PickedUp).pass(60_000).spoken(), []);
+
+    let mut greeted = Talk::new(config);
+    greeted.input(ConversationInput::Say(Say::new("Good morning.")));
+    assert_eq!(greeted.input(ConversationInput::PickedUp).pass(0).spoken()[0].1, "Good morning.");
+    greeted.make(1, 900).end(1).heard(1, "Good morning.").actions();
+    assert_eq!(greeted.pass(8_000).spoken()[0].1, "Hello?", "counted from the greeting's end");
+}
+
+#[test]
 fn a_slow_responder_is_bridged_once() {
     let config = ConversationConfig::default().with_filler(Duration::from_millis(900), "One moment, please.");
     let mut talk = Talk::new(config.clone());

@@ -151,6 +151,7 @@ fn input(dice: &mut Dice, model: &mut Model) -> ConversationInput {
     let words = words[dice.within(0..words.len() as u64) as usize].to_owned();
     let ago = Duration::from_millis(dice.within(0..250));
     match dice.within(0..24) {
+        0 if dice.once_in(4) => ConversationInput::PickedUp,
         0..=2 => ConversationInput::VoiceStarted { ago },
         3..=5 => ConversationInput::VoiceEnded { ago },
         6 => ConversationInput::Partial(words),
