@@ -77,15 +77,11 @@ pub(super) fn table(outcomes: &[TurnOutcome]) -> String {
         }
         let _ = writeln!(text, " {:>12}", number(outcome.rest_ms()));
     }
-    text.push_str("   target     ");
+    let _ = write!(text, "target  {:>5}", "-");
     for (_, _, target) in Shares::default().named() {
-        let _ = write!(
-            text,
-            "{:>12} ",
-            target.map_or_else(|| "-".to_owned(), |target| target.as_millis().to_string())
-        );
+        let _ = write!(text, " {:>12}", number(target.map(|target| target.as_millis())));
     }
-    text.push('\n');
+    let _ = writeln!(text, " {:>12}", "-");
     for outcome in outcomes {
         let verdict = if outcome.ok { "ok" } else { "WRONG" };
         let _ = writeln!(text, "\nturn {} {verdict}{}", outcome.turn, remarks(outcome));
