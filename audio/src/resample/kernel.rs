@@ -257,7 +257,7 @@ mod avx2 {
 
     /// Coefficients from which a run is paired. Pairs are added in another order: the shorter runs of the filters with a
     /// linear phase keep the samples they have always made, to the bit.
-    const PAIRED: usize = 40;
+    const PAIRED: usize = 16;
 }
 
 #[cfg(test)]
