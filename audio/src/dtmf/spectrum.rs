@@ -73,13 +73,10 @@ impl Spectra {
     pub(super) fn candidate(&self, samples: &[f32], folded: &mut [f32]) -> Option<Candidate> {
         let (before, after) = samples.split_at(self.hop);
         let (even, odd) = folded.split_at_mut(self.hop);
-        widest_of(Fold { before, after, window: &self.window, even, odd });
-        // Windowed energy: the squares of sum and difference hold each sample's twice.
-        let total = energy(folded) / 2.0;
+        let total = widest_of(Fold { before, after, window: &self.window, even, odd });
         if total < QUIETEST * self.hop as f32 {
             return None;
         }
-        let (even, odd) = folded.split_at(self.hop);
         let [cosines, sines] = widest_of(Spectrum { even, odd, waves: &self.waves });
         let bin = |tone: usize| Bin { cosine: cosines[tone], sine: sines[tone] };
         let row = strongest([0, 1, 2, 3].map(|tone| bin(tone).power()))?;
@@ -191,7 +188,7 @@ impl<const POOL: usize> Kernel for Average<'_, POOL> {
 }
 
 /// Splits a window about its middle into its even and its odd part, from the middle outwards: half the
-/// multiplications of a spectrum, since cosines see only the one and sines only the other.
+/// multiplications of a spectrum, since cosines see only the one and sines only the other. Tells the windowed energy.
 struct Fold<'a> {
     before: &'a [f32],
     after: &'a [f32],
@@ -201,16 +198,36 @@ struct Fold<'a> {
 }
 
 impl Kernel for Fold<'_> {
-    type Output = ();
+    type Output = f32;
 
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> f32 {
         let Self { before, after, window, even, odd } = self;
-        let pairs = before.iter().rev().zip(after).zip(window);
+        let mut squares = [[0.0_f32; 8]; 2];
+        let (first, before) = before.as_rchunks::<8>();
+        let (after, last) = after.as_chunks::<8>();
+        let (inner, outer) = window.as_chunks::<8>();
+        let (even, outer_even) = even.as_chunks_mut::<8>();
+        let (odd, outer_odd) = odd.as_chunks_mut::<8>();
+        let pairs = before.iter().rev().zip(after).zip(inner);
         for (((before, after), window), (even, odd)) in pairs.zip(even.iter_mut().zip(odd)) {
+            let mut before = *before;
+            before.reverse();
+            let sum: [f32; 8] = core::array::from_fn(|lane| window[lane] * (after[lane] + before[lane]));
+            let difference: [f32; 8] =
+                core::array::from_fn(|lane| window[lane] * (after[lane] - before[lane]));
+            squares[0] = core::array::from_fn(|lane| squares[0][lane] + sum[lane] * sum[lane]);
+            squares[1] = core::array::from_fn(|lane| squares[1][lane] + difference[lane] * difference[lane]);
+            (*even, *odd) = (sum, difference);
+        }
+        let pairs = first.iter().rev().zip(last).zip(outer);
+        for (((before, after), window), (even, odd)) in pairs.zip(outer_even.iter_mut().zip(outer_odd)) {
             *even = window * (after + before);
             *odd = window * (after - before);
+            squares[0][0] += *even * *even + *odd * *odd;
         }
+        // The squares of sum and difference hold each sample's twice.
+        squares.as_flattened().iter().sum::<f32>() / 2.0
     }
 }
 
