@@ -1,14 +1,14 @@
 //! `voxline avatar`: has an avatar say a file or a text, and tells what the service confirmed.
 
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hound::{SampleFormat, WavReader};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
-use voxline_audio::{AudioFormat, SampleRate};
+use voxline_audio::{AudioFormat, SampleRate, WavEncoding, WavError, WavFormat, WavReader};
 use voxline_protocol::agenthuman::{
     AvatarApi, AvatarEvent, CreateSession, InputRate, PcmSpec, Revision, RoomAccess, RoomPlatform, SpeechEnd,
     SpeechReport, VideoSize, check_speech,
@@ -84,16 +84,24 @@ async fn speech(args: &AvatarArgs) -> Result<(InputRate, Bytes), ToolError> {
 }
 
 fn read(path: &Path) -> Result<(InputRate, Bytes), ToolError> {
-    let refused = |error: hound::Error| {
+    let refused = |error: WavError| {
         let words = format!("`{}`: {}; give a WAV file", path.display(), chain(&error));
         ToolError::Usage(words)
     };
-    let mut reader = WavReader::open(path).map_err(refused)?;
-    let spec = reader.spec();
-    let source = PcmSpec::new(spec.sample_rate, spec.channels, spec.bits_per_sample);
-    let source = if spec.sample_format == SampleFormat::Float { source.float() } else { source };
+    let file = File::open(path).map_err(WavError::from).map_err(refused)?;
+    let mut reader = WavReader::new(file).map_err(refused)?;
+    let WavFormat { encoding, channels, hz, .. } = reader.format();
+    let source = PcmSpec::new(hz, channels, 8 * encoding.bytes_per_sample() as u16);
+    let source = if encoding == WavEncoding::Float32 { source.float() } else { source };
     let rate = InputRate::for_source(source).map_err(usage)?;
-    let samples = reader.samples::<i16>().collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let (mut samples, mut block) = (Vec::new(), [0; 8_192]);
+    loop {
+        let read = reader.read_i16(&mut block).map_err(refused)?;
+        if read == 0 {
+            break;
+        }
+        samples.extend_from_slice(&block[..read]);
+    }
     Ok((rate, bytes_of(&samples)))
 }
 

@@ -4,13 +4,12 @@ mod writer;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use hound::{SampleFormat, WavReader, WavSpec};
 use thiserror::Error;
-use voxline_audio::{Resampler, SampleRate, pcm};
+use voxline_audio::{Resampler, SampleRate, WavReader, pcm};
 
 pub use writer::{CallWriter, SpeechWriter};
 
@@ -33,7 +32,7 @@ pub struct Wav {
 }
 
 impl Wav {
-    /// Reads a file: 8 to 48 kHz, 16-bit or 32-bit float, mono or stereo.
+    /// Reads a file: 8 to 48 kHz; integers of 8, 16, 24 or 32 bits, 32-bit float, µ-law or A-law; mono or stereo.
     ///
     /// # Errors
     ///
@@ -42,7 +41,7 @@ impl Wav {
         let path = path.as_ref();
         let of_file = |problem| WavError { file: path.display().to_string(), problem };
         let file = File::open(path).map_err(|error| of_file(WavProblem::Io(error)))?;
-        Self::parse(BufReader::new(file)).map_err(of_file)
+        Self::parse(file).map_err(of_file)
     }
 
     /// Reads what is, byte for byte, a WAV file.
@@ -51,37 +50,27 @@ impl Wav {
     ///
     /// As [`read`](Self::read), without the name of a file.
     pub fn parse(bytes: impl Read) -> Result<Self, WavProblem> {
-        let mut reader = WavReader::new(bytes).map_err(problem_of)?;
-        let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
-        let rate = SampleRate::try_from(sample_rate).map_err(|_| WavProblem::Rate { hz: sample_rate })?;
-        if !(1..=2).contains(&channels) {
-            return Err(WavProblem::Channels { channels });
+        let mut reader = WavReader::new(bytes)?;
+        let format = reader.format();
+        let rate = SampleRate::try_from(format.hz).map_err(|_| WavProblem::Rate { hz: format.hz })?;
+        let (mut samples, mut block) = (Vec::new(), vec![0.0; BLOCK_SAMPLES]);
+        loop {
+            let read = reader.read(&mut block)?;
+            if read == 0 {
+                break;
+            }
+            samples.extend(block[..read].iter().map(|sample| sample.clamp(-1.0, 1.0)));
         }
-        let promised = reader.duration();
-        let values: Vec<f32> = match (sample_format, bits_per_sample) {
-            (SampleFormat::Int, 16) => {
-                whole(reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)))
-            }
-            (SampleFormat::Float, 32) => whole(reader.samples::<f32>().map(|s| s.map(finite))),
-            (SampleFormat::Int, bits) => return Err(WavProblem::Samples { bits, kind: "integer" }),
-            (SampleFormat::Float, bits) => return Err(WavProblem::Samples { bits, kind: "float" }),
+        if let Some(promised) = reader.promised_frames().filter(|_| reader.missing_bytes() > 0) {
+            return Err(WavProblem::Truncated {
+                promised: format.duration_of(promised),
+                found: format.duration_of(reader.frames_read()),
+            });
         }
-        .map_err(|(error, read)| {
-            if let hound::Error::IoError(error) = error
-                && error.raw_os_error().is_some()
-            {
-                return WavProblem::Io(error);
-            }
-            WavProblem::Truncated {
-                promised: rate.duration_of(promised.into()),
-                found: rate.duration_of(read as u64 / u64::from(channels)),
-            }
-        })?;
-        if values.is_empty() {
+        if samples.is_empty() {
             return Err(WavProblem::Empty);
         }
-        let mut samples = values;
-        if channels == 2 {
+        if format.channels == 2 {
             samples = samples.chunks_exact(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
         }
         Ok(Self { rate, samples })
@@ -145,23 +134,12 @@ pub enum WavProblem {
         /// Channels found.
         channels: u16,
     },
-    /// Compressed or otherwise not linear.
-    #[error(
-        "a WAV file with compressed samples, expected 16-bit or float; convert it with `sox IN -e signed -b 16 OUT`"
-    )]
-    Compressed,
     /// A header and nothing after it.
     #[error("a WAV file without a single sample, expected some speech; record it again")]
     Empty,
     /// The system refused.
     #[error("{0}")]
     Io(io::Error),
-    /// Another kind of file.
-    #[error("not a WAV file ({detail}), expected RIFF/WAVE; convert it with `sox IN OUT.wav`")]
-    NotWav {
-        /// Where the reader stopped.
-        detail: &'static str,
-    },
     /// A rate outside [`SampleRate::ALL`].
     #[error(
         "has {hz} samples a second, expected 8000, 16000, 22050, 24000, 32000, 44100 or 48000; convert it with `sox IN -r 16000 OUT`"
@@ -169,16 +147,6 @@ pub enum WavProblem {
     Rate {
         /// Rate found.
         hz: u32,
-    },
-    /// Another sample type.
-    #[error(
-        "has {bits}-bit {kind} samples, expected 16-bit integer or 32-bit float; convert it with `sox IN -e signed -b 16 OUT`"
-    )]
-    Samples {
-        /// Bits found.
-        bits: u16,
-        /// Integer or float.
-        kind: &'static str,
     },
     /// Nothing but silence.
     #[error("has no sound louder than -65 dBFS, expected speech; record it again")]
@@ -193,43 +161,40 @@ pub enum WavProblem {
         /// Length that is there.
         found: Duration,
     },
+    /// Another kind of file, or one whose header is broken.
+    #[error("{0}; convert it with `sox IN -e signed -b 16 OUT.wav`")]
+    Unreadable(voxline_audio::WavError),
 }
 
-/// All values, or the error and how many came before it.
-fn whole(values: impl Iterator<Item = Result<f32, hound::Error>>) -> Result<Vec<f32>, (hound::Error, usize)> {
-    let mut all = Vec::new();
-    for value in values {
-        match value {
-            Ok(value) => all.push(value),
-            Err(error) => return Err((error, all.len())),
+impl From<voxline_audio::WavError> for WavProblem {
+    fn from(error: voxline_audio::WavError) -> Self {
+        use voxline_audio::WavError;
+        match error {
+            WavError::Channels { channels, .. } => Self::Channels { channels },
+            WavError::Io(error) => Self::Io(error),
+            WavError::Rate(rate) => Self::Rate { hz: rate.hz },
+            broken @ (WavError::Bits { .. }
+            | WavError::Codec { .. }
+            | WavError::Empty
+            | WavError::Inconsistent { .. }
+            | WavError::NoHeader { .. }
+            | WavError::NotWav { .. }
+            | WavError::TooLong { .. }
+            | WavError::Truncated { .. }
+            | _) => Self::Unreadable(broken),
         }
     }
-    Ok(all)
 }
 
-/// A float file may hold anything; what is no number is silence.
-fn finite(sample: f32) -> f32 {
-    if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
-}
-
-fn problem_of(error: hound::Error) -> WavProblem {
-    match error {
-        hound::Error::IoError(error) if error.raw_os_error().is_some() => WavProblem::Io(error),
-        hound::Error::IoError(_) => WavProblem::NotWav { detail: "it ends within its header" },
-        hound::Error::FormatError(detail) => WavProblem::NotWav { detail },
-        hound::Error::Unsupported | hound::Error::TooWide | hound::Error::InvalidSampleFormat => {
-            WavProblem::Compressed
-        }
-        hound::Error::UnfinishedSample => WavProblem::NotWav { detail: "half a sample at its end" },
-    }
-}
+/// Samples read at once, of all channels.
+const BLOCK_SAMPLES: usize = 8 * 1_024;
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Cursor;
 
-    use hound::WavWriter;
+    use hound::{SampleFormat, WavSpec, WavWriter};
 
     use super::*;
 
@@ -237,16 +202,18 @@ mod tests {
     fn every_kind_of_file_we_promise_to_read_sounds_the_same() {
         for rate in SampleRate::ALL {
             for channels in [1, 2] {
-                for format in [SampleFormat::Int, SampleFormat::Float] {
-                    let wav = Wav::parse(Cursor::new(file(rate.hz(), channels, format, 16, 0.5)))
-                        .unwrap_or_else(|error| panic!("{rate}, {channels} channels, {format:?}: {error}"));
+                let integers = [8, 16, 24, 32].map(|bits| (SampleFormat::Int, bits));
+                for (format, bits) in integers.into_iter().chain([(SampleFormat::Float, 32)]) {
+                    let wav = Wav::parse(Cursor::new(file(rate.hz(), channels, format, bits, 0.5)))
+                        .unwrap_or_else(|error| panic!("{rate}, {channels} x {bits} {format:?}: {error}"));
+                    let tolerance = if bits == 8 { 300.0 } else { 40.0 };
                     assert_eq!(wav.duration(), Duration::from_millis(500), "{rate}");
                     let sound = wav.to_rate(SampleRate::Hz16000);
                     assert_eq!(sound.len(), 8_000, "{rate}");
                     for (at, sample) in sound.iter().enumerate().skip(200).take(7_600) {
                         let expected = tone(at as f64 / 16_000.0) * 32_768.0;
                         assert!(
-                            (f64::from(*sample) - expected).abs() < 40.0,
+                            (f64::from(*sample) - expected).abs() < tolerance,
                             "{rate} at {at}: {sample}, {expected}"
                         );
                     }
@@ -258,18 +225,17 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said_in_one_line_with_a_way_out() {
         let good = file(16_000, 1, SampleFormat::Int, 16, 0.5);
-        let mut mulaw = good.clone();
-        mulaw[20] = 7;
+        let mut mp3 = good.clone();
+        mp3[20] = 0x55;
         for (name, bytes, words) in [
             ("an MP3", b"ID3\x04 and then something else entirely, quite long".to_vec(), "not a WAV file"),
-            ("nothing", Vec::new(), "not a WAV file"),
-            ("half a header", good[..20].to_vec(), "not a WAV file"),
+            ("nothing", Vec::new(), "the file is empty"),
+            ("half a header", good[..20].to_vec(), "ends inside its WAV header"),
             ("no samples", file(16_000, 1, SampleFormat::Int, 16, 0.0), "without a single sample"),
             ("cut in half", good[..good.len() / 2].to_vec(), "ends after 249.3125ms of the 500ms"),
             ("an odd rate", file(11_025, 1, SampleFormat::Int, 16, 0.5), "has 11025 samples a second"),
-            ("24-bit", file(16_000, 1, SampleFormat::Int, 24, 0.5), "has 24-bit integer samples"),
+            ("MP3 in a WAV file", mp3, "codec 0x0055 is not supported"),
             ("5.1", file(48_000, 6, SampleFormat::Int, 16, 0.5), "has 6 channels"),
-            ("µ-law", mulaw, "compressed"),
         ] {
             let Err(error) = Wav::parse(Cursor::new(bytes)) else { panic!("{name} was read") };
             let line = error.to_string();
@@ -282,7 +248,7 @@ mod tests {
 
     #[test]
     fn any_bytes_are_survived() {
-        let good = file(16_000, 2, SampleFormat::Float, 16, 0.01);
+        let good = file(16_000, 2, SampleFormat::Float, 32, 0.01);
         for at in 0..good.len().min(120) {
             for value in [0, 1, 0x7F, 0xFF] {
                 let mut bytes = good.clone();
@@ -311,7 +277,7 @@ mod tests {
         call.write(&[1, 2], &[3]).unwrap();
         call.finish().unwrap();
         assert_eq!(names(), ["call.wav"]);
-        let mut reader = WavReader::open(&path).unwrap();
+        let mut reader = hound::WavReader::open(&path).unwrap();
         assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), [1, 3, 2, 0]);
         fs::remove_dir_all(&directory).unwrap();
 
@@ -323,15 +289,21 @@ mod tests {
         0.25 * (std::f64::consts::TAU * 440.0 * seconds).sin()
     }
 
-    fn file(hz: u32, channels: u16, sample_format: SampleFormat, bits: u16, seconds: f64) -> Vec<u8> {
-        let bits_per_sample = if sample_format == SampleFormat::Float { 32 } else { bits };
+    fn file(
+        hz: u32,
+        channels: u16,
+        sample_format: SampleFormat,
+        bits_per_sample: u16,
+        seconds: f64,
+    ) -> Vec<u8> {
+        let full_scale = 2f64.powi(i32::from(bits_per_sample) - 1);
         let spec = WavSpec { channels, sample_rate: hz, bits_per_sample, sample_format };
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = WavWriter::new(&mut bytes, spec).unwrap();
         for at in 0..(f64::from(hz) * seconds) as u32 * u32::from(channels) {
             let value = tone(f64::from(at / u32::from(channels)) / f64::from(hz));
             match sample_format {
-                SampleFormat::Int => writer.write_sample((value * 32_768.0) as i32).unwrap(),
+                SampleFormat::Int => writer.write_sample((value * full_scale) as i32).unwrap(),
                 SampleFormat::Float => writer.write_sample(value as f32).unwrap(),
             }
         }

@@ -118,7 +118,10 @@ impl WavHeader {
         let (tag, is_integer) = match format.encoding {
             WavEncoding::ALaw => (TAG_ALAW, false),
             WavEncoding::Float32 => (TAG_FLOAT, false),
-            WavEncoding::Linear16 => (TAG_INTEGER, true),
+            WavEncoding::Linear16
+            | WavEncoding::Linear24
+            | WavEncoding::Linear32
+            | WavEncoding::Unsigned8 => (TAG_INTEGER, true),
             WavEncoding::MuLaw => (TAG_MULAW, false),
         };
         let frame = format.bytes_per_frame() as u32;
@@ -186,7 +189,10 @@ fn parse_format(body: &[u8]) -> Result<WavFormat, WavError> {
         }
     }
     let encoding = match (tag, bits) {
+        (TAG_INTEGER, 8) => WavEncoding::Unsigned8,
         (TAG_INTEGER, 16) => WavEncoding::Linear16,
+        (TAG_INTEGER, 24) => WavEncoding::Linear24,
+        (TAG_INTEGER, 32) => WavEncoding::Linear32,
         (TAG_INTEGER, _) => return Err(WavError::Bits { codec: "integer", bits }),
         (TAG_FLOAT, 32) => WavEncoding::Float32,
         (TAG_FLOAT, _) => return Err(WavError::Bits { codec: "float", bits }),
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_parsed_again_and_no_prefix_of_it_is_an_error() {
-        for encoding in [WavEncoding::ALaw, WavEncoding::Float32, WavEncoding::Linear16, WavEncoding::MuLaw] {
+        for encoding in WavEncoding::ALL {
             for channels in [1, 2] {
                 let format = WavFormat { encoding, channels, hz: 44_100 };
                 let bytes = WavHeader::encode(format, 88_200).unwrap();
@@ -326,7 +332,7 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         let with = |body: &[u8]| WavHeader::parse(&file(&[(b"fmt ", body)], 8)).unwrap_err().to_string();
         for (text, message) in [
-            (with(&format(1, 1, 8_000, 3, 24)), "integer samples of 24 bits"),
+            (with(&format(1, 1, 8_000, 2, 12)), "integer samples of 12 bits"),
             (with(&format(3, 1, 8_000, 8, 64)), "float samples of 64 bits"),
             (with(&format(7, 1, 8_000, 2, 16)), "G.711 samples of 16 bits"),
             (with(&format(0x55, 1, 8_000, 1, 0)), "codec 0x0055"),

@@ -36,8 +36,14 @@ pub enum WavEncoding {
     Float32,
     /// Signed integer, 16 bits.
     Linear16,
+    /// Signed integer, 24 bits in 3 bytes.
+    Linear24,
+    /// Signed integer, 32 bits.
+    Linear32,
     /// ITU-T G.711 µ-law, 8 bits.
     MuLaw,
+    /// Unsigned integer, 8 bits: silence is 128.
+    Unsigned8,
 }
 
 impl WavFormat {
@@ -66,7 +72,10 @@ impl WavFormat {
             WavEncoding::ALaw => Encoding::ALaw,
             WavEncoding::Float32 => return Err(WavError::Bits { codec: "float", bits: 32 }),
             WavEncoding::Linear16 => Encoding::Linear16Le,
+            WavEncoding::Linear24 => return Err(WavError::Bits { codec: "integer", bits: 24 }),
+            WavEncoding::Linear32 => return Err(WavError::Bits { codec: "integer", bits: 32 }),
             WavEncoding::MuLaw => Encoding::MuLaw,
+            WavEncoding::Unsigned8 => return Err(WavError::Bits { codec: "integer", bits: 8 }),
         };
         Ok(AudioFormat::new(encoding, SampleRate::try_from(self.hz)?))
     }
@@ -91,13 +100,25 @@ impl From<AudioFormat> for WavFormat {
 }
 
 impl WavEncoding {
+    /// Every encoding.
+    pub const ALL: [Self; 7] = [
+        Self::ALaw,
+        Self::Float32,
+        Self::Linear16,
+        Self::Linear24,
+        Self::Linear32,
+        Self::MuLaw,
+        Self::Unsigned8,
+    ];
+
     /// Bytes one sample takes.
     #[must_use]
     pub const fn bytes_per_sample(self) -> usize {
         match self {
-            Self::ALaw | Self::MuLaw => 1,
+            Self::ALaw | Self::MuLaw | Self::Unsigned8 => 1,
             Self::Linear16 => 2,
-            Self::Float32 => 4,
+            Self::Linear24 => 3,
+            Self::Float32 | Self::Linear32 => 4,
         }
     }
 }

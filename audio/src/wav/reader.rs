@@ -93,12 +93,15 @@ impl<R: Read> WavReader<R> {
     /// Panics unless `samples` has room for one sample of each channel, or is empty.
     pub fn read(&mut self, samples: &mut [f32]) -> Result<usize, WavError> {
         self.read_blocks(samples, |encoding, bytes, samples| match encoding {
-            WavEncoding::Float32 => {
-                for (sample, b) in samples.iter_mut().zip(bytes.chunks_exact(4)) {
-                    let value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                    *sample = if value.is_finite() { value } else { 0.0 };
-                }
+            WavEncoding::Float32 => each(bytes, samples, |bytes| {
+                let value = f32::from_le_bytes(bytes);
+                if value.is_finite() { value } else { 0.0 }
+            }),
+            WavEncoding::Linear24 => each(bytes, samples, |bytes| from_24_bits(bytes) as f32 / FULL_SCALE),
+            WavEncoding::Linear32 => {
+                each(bytes, samples, |bytes| i32::from_le_bytes(bytes) as f32 / FULL_SCALE);
             }
+            WavEncoding::Unsigned8 => each(bytes, samples, |[byte]| (f32::from(byte) - 128.0) / 128.0),
             WavEncoding::ALaw | WavEncoding::Linear16 | WavEncoding::MuLaw => {
                 let mut linear = [0; BLOCK_BYTES];
                 let linear = &mut linear[..samples.len()];
@@ -231,15 +234,31 @@ fn begins_chunk(bytes: &[u8; 8]) -> bool {
 fn decode(encoding: WavEncoding, bytes: &[u8], samples: &mut [i16]) {
     match encoding {
         WavEncoding::ALaw => g711::decode_alaw(bytes, samples),
+        // A cast saturates and turns not-a-number into silence.
         WavEncoding::Float32 => {
-            for (sample, b) in samples.iter_mut().zip(bytes.chunks_exact(4)) {
-                // A cast saturates and turns not-a-number into silence.
-                *sample = (f32::from_le_bytes([b[0], b[1], b[2], b[3]]) * 32_768.0).round_ties_even() as i16;
-            }
+            each(bytes, samples, |bytes| (f32::from_le_bytes(bytes) * 32_768.0).round_ties_even() as i16);
         }
         WavEncoding::Linear16 => pcm::le_bytes_to_i16(bytes, samples),
+        WavEncoding::Linear24 => each(bytes, samples, |bytes| to_16_bits(from_24_bits(bytes))),
+        WavEncoding::Linear32 => each(bytes, samples, |bytes| to_16_bits(i32::from_le_bytes(bytes))),
         WavEncoding::MuLaw => g711::decode_mulaw(bytes, samples),
+        WavEncoding::Unsigned8 => each(bytes, samples, |[byte]| (i16::from(byte) - 128) << 8),
     }
+}
+
+fn each<const WIDTH: usize, S>(bytes: &[u8], samples: &mut [S], convert: impl Fn([u8; WIDTH]) -> S) {
+    for (sample, bytes) in samples.iter_mut().zip(bytes.as_chunks::<WIDTH>().0) {
+        *sample = convert(*bytes);
+    }
+}
+
+/// In the upper 24 of 32 bits.
+fn from_24_bits([low, middle, high]: [u8; 3]) -> i32 {
+    i32::from_le_bytes([0, low, middle, high])
+}
+
+fn to_16_bits(sample: i32) -> i16 {
+    (f64::from(sample) / 65_536.0).round_ties_even() as i16
 }
 
 /// One read that is not interrupted.
@@ -252,6 +271,9 @@ fn read_some(input: &mut impl Read, into: &mut [u8]) -> Result<usize, WavError> 
         }
     }
 }
+
+/// Of 32 bits.
+const FULL_SCALE: f32 = 2_147_483_648.0;
 
 /// What is read at once: 8 KiB is half a second of a call.
 const BLOCK_BYTES: usize = 8 * 1_024;
@@ -364,11 +386,24 @@ mod tests {
             (WavEncoding::ALaw, &[0xD5, 0x2A, 0xAA], [8, -32_256, 32_256]),
             (WavEncoding::Linear16, &[0, 0, 0, 0x80, 0xFF, 0x7F], [0, -32_768, 32_767]),
             (WavEncoding::Float32, &[0, 0, 0xC0, 0x7F, 0, 0, 0, 0xC0, 0, 0, 0, 0x3F], [0, -32_768, 16_384]),
+            (WavEncoding::Linear24, &[0x80, 0, 0, 0, 0, 0x80, 0xFF, 0xFF, 0x7F], [0, -32_768, 32_767]),
+            (
+                WavEncoding::Linear32,
+                &[0, 0x80, 1, 0, 0, 0, 0, 0x80, 0xFF, 0xFF, 0xFF, 0x7F],
+                [2, -32_768, 32_767],
+            ),
+            (WavEncoding::Unsigned8, &[128, 0, 255], [0, -32_768, 32_512]),
         ] {
             let format = WavFormat { encoding, channels: 1, hz: 8_000 };
             let mut file = WavHeader::encode(format, bytes.len() as u64).unwrap();
             file.extend_from_slice(bytes);
             assert_eq!(read_all(&file, 16).0, expected, "{encoding:?}");
+            let mut samples = [0.0; 3];
+            WavReader::new(&file[..]).unwrap().read(&mut samples).unwrap();
+            for (sample, expected) in samples.iter().zip(expected) {
+                let near = (sample.clamp(-1.0, 1.0) - f32::from(expected) / 32_768.0).abs();
+                assert!(near < 1.01 / 32_768.0, "{encoding:?}: {sample}");
+            }
         }
     }
 }

@@ -90,7 +90,18 @@ impl<W: Write + Seek> WavWriter<W> {
                     }
                 }
                 WavEncoding::Linear16 => pcm::i16_to_le_bytes(block, bytes),
+                WavEncoding::Linear24 | WavEncoding::Linear32 => {
+                    for (to, &sample) in bytes.chunks_exact_mut(width).zip(block) {
+                        let sample = (i32::from(sample) << 16).to_le_bytes();
+                        to.copy_from_slice(&sample[4 - width..]);
+                    }
+                }
                 WavEncoding::MuLaw => g711::encode_mulaw(block, bytes),
+                WavEncoding::Unsigned8 => {
+                    for (to, &sample) in bytes.iter_mut().zip(block) {
+                        *to = (((i32::from(sample) + 0x80) >> 8) + 128).min(255) as u8;
+                    }
+                }
             }
             self.write(bytes)?;
         }
@@ -218,7 +229,7 @@ mod tests {
 
     #[test]
     fn samples_are_written_in_the_encoding_of_the_file() {
-        for encoding in [WavEncoding::ALaw, WavEncoding::Float32, WavEncoding::Linear16, WavEncoding::MuLaw] {
+        for encoding in WavEncoding::ALL {
             let format = WavFormat { encoding, channels: 1, hz: 8_000 };
             let mut writer = WavWriter::new(Cursor::new(Vec::new()), format).unwrap();
             // Values both laws hold exactly.

@@ -91,7 +91,7 @@ impl<R: Read> Source<R> {
 }
 
 impl<R> Source<R> {
-    /// What the samples are, as one channel in an encoding of the wire: floats count as 16 bits.
+    /// What the samples are, as one channel in an encoding of the wire: floats and integers of other widths count as 16 bits.
     #[must_use]
     pub const fn format(&self) -> AudioFormat {
         self.format
@@ -100,10 +100,16 @@ impl<R> Source<R> {
     /// How the file's samples are written, for people.
     pub(super) fn encoding_name(&self) -> String {
         match &self.input {
-            Input::Wav { reader, .. } if reader.format().encoding == WavEncoding::Float32 => {
-                "32-bit float".to_owned()
-            }
-            Input::Raw { .. } | Input::Wav { .. } => self.format.encoding.to_string(),
+            Input::Wav { reader, .. } => match reader.format().encoding {
+                WavEncoding::Float32 => "32-bit float".to_owned(),
+                WavEncoding::Linear24 => "24-bit integer".to_owned(),
+                WavEncoding::Linear32 => "32-bit integer".to_owned(),
+                WavEncoding::Unsigned8 => "8-bit integer".to_owned(),
+                WavEncoding::ALaw | WavEncoding::Linear16 | WavEncoding::MuLaw | _ => {
+                    self.format.encoding.to_string()
+                }
+            },
+            Input::Raw { .. } => self.format.encoding.to_string(),
         }
     }
 

@@ -76,7 +76,7 @@ pub struct CallArgs {
     /// The agent's stream, ws://… or wss://…, or its answer URL, http://… or https://….
     #[arg(value_name = "URL", required_unless_present = "quirks")]
     pub url: Option<String>,
-    /// What the caller says: a WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
+    /// What the caller says: a WAV file of 8 to 48 kHz, integer, float, µ-law or A-law, mono or stereo.
     #[arg(long, value_name = "FILE.wav")]
     pub audio: Option<PathBuf>,
     /// What the caller says, in the simulated voice.

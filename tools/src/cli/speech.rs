@@ -37,7 +37,7 @@ pub struct SpeakArgs {
 #[command(group = ArgGroup::new("speech").args(["simulate", "slng"]).required(true))]
 #[non_exhaustive]
 pub struct TranscribeArgs {
-    /// A WAV file of 8 to 48 kHz, 16-bit or float, mono or stereo.
+    /// A WAV file of 8 to 48 kHz, integer, float, µ-law or A-law, mono or stereo.
     #[arg(value_name = "FILE.wav")]
     pub file: PathBuf,
     /// Where recognition comes from.

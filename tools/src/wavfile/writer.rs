@@ -5,10 +5,9 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use hound::{SampleFormat, WavSpec, WavWriter};
-use voxline_audio::SampleRate;
+use voxline_audio::{SampleRate, WavEncoding, WavFormat, WavWriter};
 
-use super::{WavError, problem_of};
+use super::{WavError, WavProblem};
 
 /// A recording in the making: 16-bit, two channels, the caller left and the agent right.
 ///
@@ -48,7 +47,8 @@ impl CallWriter {
     pub fn write(&mut self, caller: &[i16], agent: &[i16]) -> Result<(), WavError> {
         let length = caller.len().max(agent.len());
         let at = |channel: &[i16], at| channel.get(at).copied().unwrap_or(0);
-        self.0.write((0..length).flat_map(|i| [at(caller, i), at(agent, i)]))
+        let both: Vec<i16> = (0..length).flat_map(|i| [at(caller, i), at(agent, i)]).collect();
+        self.0.write(&both)
     }
 
     /// Completes the file and gives it its name.
@@ -96,7 +96,7 @@ impl SpeechWriter {
     ///
     /// [`WavProblem::Io`](super::WavProblem::Io) where the disk is full or gone.
     pub fn write(&mut self, samples: &[i16]) -> Result<(), WavError> {
-        self.0.write(samples.iter().copied())
+        self.0.write(samples)
     }
 
     /// Drops everything written so far.
@@ -122,7 +122,7 @@ impl SpeechWriter {
 struct Part {
     /// `None` once finished, or once it could not be begun again.
     writer: Option<WavWriter<BufWriter<File>>>,
-    spec: WavSpec,
+    format: WavFormat,
     part: PathBuf,
     path: PathBuf,
 }
@@ -131,37 +131,29 @@ impl Part {
     fn create(path: PathBuf, rate: SampleRate, channels: u16) -> Result<Self, WavError> {
         let mut part = OsString::from(&path);
         part.push(".part");
-        let spec = WavSpec {
-            channels,
-            sample_rate: rate.hz(),
-            bits_per_sample: 16,
-            sample_format: SampleFormat::Int,
-        };
-        let mut created = Self { writer: None, spec, part: part.into(), path };
+        let format = WavFormat::new(WavEncoding::Linear16, channels, rate);
+        let mut created = Self { writer: None, format, part: part.into(), path };
         created.restart()?;
         Ok(created)
     }
 
     fn restart(&mut self) -> Result<(), WavError> {
-        // Dropped first: it writes its header once more.
         self.writer = None;
-        let begun = WavWriter::create(&self.part, self.spec).map_err(|error| self.failed(error))?;
-        self.writer = Some(begun);
+        let begun = File::create(&self.part)
+            .map_err(voxline_audio::WavError::from)
+            .and_then(|file| WavWriter::new(BufWriter::new(file), self.format));
+        self.writer = Some(begun.map_err(|error| self.failed(error))?);
         Ok(())
     }
 
-    fn write(&mut self, samples: impl Iterator<Item = i16>) -> Result<(), WavError> {
+    fn write(&mut self, samples: &[i16]) -> Result<(), WavError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let mut written = Ok(());
-        for sample in samples {
-            written = written.and_then(|()| writer.write_sample(sample));
-        }
-        written.map_err(|error| self.failed(error))
+        writer.write_i16(samples).map_err(|error| self.failed(error))
     }
 
     fn finish(mut self) -> Result<(), WavError> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        let finished = writer.finalize().and_then(|()| Ok(fs::rename(&self.part, &self.path)?));
+        let finished = writer.finish().and_then(|_| Ok(fs::rename(&self.part, &self.path)?));
         finished.map_err(|error| {
             // Nothing can be done about a file that cannot be removed either.
             fs::remove_file(&self.part).ok();
@@ -169,8 +161,8 @@ impl Part {
         })
     }
 
-    fn failed(&self, error: hound::Error) -> WavError {
-        WavError { file: self.path.display().to_string(), problem: problem_of(error) }
+    fn failed(&self, error: voxline_audio::WavError) -> WavError {
+        WavError { file: self.path.display().to_string(), problem: WavProblem::from(error) }
     }
 }
 
