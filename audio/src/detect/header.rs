@@ -93,7 +93,7 @@ impl Container {
         let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
         match first {
             Some(b'{' | b'[') if is_text && opens_json(head) => Some(Self::Json),
-            Some(b'<') if is_text && head.len() >= FEWEST_LETTERS => Some(Self::Markup),
+            Some(b'<') if is_text && head.len() >= FEWEST_LETTERS && opens_tag(head) => Some(Self::Markup),
             Some(_) if is_text && head.len() >= FEWEST_LETTERS && has_words(head) => Some(Self::Text),
             _ => None,
         }
@@ -178,7 +178,16 @@ fn is_printable(c: char) -> bool {
 /// Whether a brace or a bracket is followed by what JSON lets follow: two bytes of sound may be a brace and a letter.
 fn opens_json(head: &[u8]) -> bool {
     let mut rest = head.iter().filter(|byte| !byte.is_ascii_whitespace()).skip(1);
-    matches!(rest.next(), Some(b'"' | b'{' | b'[' | b'}' | b']' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+    match rest.next() {
+        Some(b'}' | b']') => rest.next().is_none(),
+        next => matches!(next, Some(b'"' | b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')),
+    }
+}
+
+/// Whether the first angle bracket opens a tag, a comment or a declaration.
+fn opens_tag(head: &[u8]) -> bool {
+    let next = head.trim_ascii_start().get(1);
+    next.is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, b'!' | b'?'))
 }
 
 /// Letters and spaces as in language: sound that happens to be printable has few of either.
@@ -236,8 +245,6 @@ mod tests {
                 Container::of(&[byte; 400]),
                 if byte.is_ascii_alphabetic() {
                     Some(Container::Text)
-                } else if byte == b'<' {
-                    Some(Container::Markup)
                 } else if byte == b'{' || byte == b'[' {
                     Some(Container::Json)
                 } else {
@@ -247,6 +254,8 @@ mod tests {
             );
         }
         assert_eq!(Container::of(&[]), None);
-        assert_eq!(Container::of(b"{z"), None);
+        for sound in [&b"{z"[..], b"<>=>>>?>@>A>B>C>", b"[]\\]]]^]_]`]a]b]"] {
+            assert_eq!(Container::of(sound), None, "{}", sound.escape_ascii());
+        }
     }
 }

@@ -139,7 +139,8 @@ pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
             "give at least one sample, or finish the utterance",
         ));
     }
-    if begins && let Some(container) = Container::of(audio) {
+    let is_sure = |container: &Container| !container.is_words() || is_document(audio);
+    if begins && let Some(container) = Container::of(audio).filter(is_sure) {
         let seen = format!("audio that begins like {}", container.name());
         let remedy = if container.is_words() {
             "read it, it may say what is wrong"
@@ -157,9 +158,23 @@ pub fn check_speech(audio: &[u8], begins: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether what reads like words is enough of them: a few samples can be letters and brackets by chance.
+fn is_document(audio: &[u8]) -> bool {
+    let text = audio.trim_ascii();
+    let is_closed = matches!(
+        (text.first(), text.last()),
+        (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) | (Some(b'<'), Some(b'>'))
+    );
+    audio.len() >= MANY_LETTERS || (is_closed && audio.len() >= FEWEST_LETTERS)
+}
+
 fn refuse(seen: String, remedy: &'static str) -> Refusal {
     Refusal::new(VendorError::AudioProcessingFailed { detail: seen.clone() }, seen, remedy)
 }
+
+/// Bytes of a document that is whole, and of one that need not be: 8 ms of speech at 16 kHz.
+const FEWEST_LETTERS: usize = 12;
+const MANY_LETTERS: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +210,10 @@ mod tests {
             assert!(matches!(refusal.error, VendorError::AudioProcessingFailed { .. }), "{seen}");
             assert!(refusal.to_string().contains(seen), "{refusal} does not say {seen}");
         }
+        // A few samples may happen to be letters; a page of them does not.
+        assert_eq!(check_speech(b"{\"", true), Ok(()));
+        assert_eq!(check_speech(b"Hello, how are you? ", true), Ok(()));
+        assert!(check_speech("Too many requests. ".repeat(20).as_bytes(), true).is_err());
         // In the middle of an utterance the four letters are a sound like any other.
         assert_eq!(check_speech(b"RIFF", false), Ok(()));
     }
