@@ -111,7 +111,8 @@ impl Report {
                 self.peak_dbfs,
                 self.true_peak_dbtp,
                 self.rms_dbfs,
-                self.offset * 100.0
+                // Never "-0.0".
+                (self.offset * 1_000.0).round() / 10.0 + 0.0
             ),
             format!("loudness  {loudness}"),
             format!("clipping  {clipping}"),
