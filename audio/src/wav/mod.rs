@@ -70,12 +70,12 @@ impl WavFormat {
         }
         let encoding = match self.encoding {
             WavEncoding::ALaw => Encoding::ALaw,
-            WavEncoding::Float32 => return Err(WavError::Bits { codec: "float", bits: 32 }),
             WavEncoding::Linear16 => Encoding::Linear16Le,
-            WavEncoding::Linear24 => return Err(WavError::Bits { codec: "integer", bits: 24 }),
-            WavEncoding::Linear32 => return Err(WavError::Bits { codec: "integer", bits: 32 }),
             WavEncoding::MuLaw => Encoding::MuLaw,
-            WavEncoding::Unsigned8 => return Err(WavError::Bits { codec: "integer", bits: 8 }),
+            WavEncoding::Float32 => return Err(WavError::Bits { codec: "float", bits: 32 }),
+            other @ (WavEncoding::Linear24 | WavEncoding::Linear32 | WavEncoding::Unsigned8) => {
+                return Err(WavError::Bits { codec: "integer", bits: 8 * other.bytes_per_sample() as u16 });
+            }
         };
         Ok(AudioFormat::new(encoding, SampleRate::try_from(self.hz)?))
     }
@@ -100,8 +100,8 @@ impl From<AudioFormat> for WavFormat {
 }
 
 impl WavEncoding {
-    /// Every encoding.
-    pub const ALL: [Self; 7] = [
+    #[cfg(test)]
+    const ALL: [Self; 7] = [
         Self::ALaw,
         Self::Float32,
         Self::Linear16,
